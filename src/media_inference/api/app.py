@@ -1,0 +1,88 @@
+"""The HTTP application."""
+
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.responses import Response
+from starlette.routing import compile_path
+
+from media_inference.api import admin, health, jobs, media, search
+from media_inference.api.docs_page import docs_page
+from media_inference.api.health import PROBES
+from media_inference.api.limits import BodyLimit, RequestLimit
+from media_inference.api.openapi import openapi_document
+from media_inference.api.problems import answer_http_exception, answer_job_error
+from media_inference.api.request_log import RequestLog
+from media_inference.api.services import Services
+from media_inference.api.validation import answer_invalid_request
+from media_inference.errors import JobError
+
+MOST_BODY_BYTES = 64 * 1024
+_FORM_OVERHEAD = 64 * 1024
+_UNLOGGED = PROBES | {"/metrics"}
+
+
+class Application(FastAPI):
+    """FastAPI with this service's own description of itself."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made once."""
+        if self.openapi_schema is None:
+            services: Services = self.state.services
+            self.openapi_schema = openapi_document(self.version, services.task_types, self.routes)
+        return self.openapi_schema
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application that serves ``services``."""
+    app = Application(
+        version=services.version,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        exception_handlers={
+            JobError: answer_job_error,
+            405: _answer_wrong_method,
+            HTTPException: answer_http_exception,
+            StarletteHTTPException: answer_http_exception,
+            RequestValidationError: answer_invalid_request,
+        },
+    )
+    app.state.services = services
+    for module in (jobs, media, search, admin, health):
+        app.include_router(module.router)
+    app.add_api_route("/docs", _show_docs, include_in_schema=False, response_class=HTMLResponse)
+    upload = services.max_upload_bytes + _FORM_OVERHEAD
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit, most_bytes=MOST_BODY_BYTES, by_path={"/media": upload})
+    app.add_middleware(RequestLimit, most=services.max_requests, always=PROBES)
+    app.add_middleware(RequestLog, unlogged=_UNLOGGED)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+async def _show_docs(request: Request) -> HTMLResponse:
+    return docs_page(request.app.openapi())
+
+
+async def _answer_wrong_method(request: Request, error: Exception) -> Response:
+    """405 with every method of the address: the router knows only those of the first route that fits."""
+    response = await answer_http_exception(request, error)
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    allowed = {
+        method.upper()
+        for template, operations in paths.items()
+        if compile_path(template)[0].match(request.url.path)
+        for method in operations
+    }
+    if allowed:
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response

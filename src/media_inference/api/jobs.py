@@ -1,0 +1,89 @@
+"""Jobs: asked for, looked at, removed."""
+
+from dataclasses import asdict
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Depends, Path, Response
+
+from media_inference.api.auth import supporters_only
+from media_inference.api.openapi import ends_in
+from media_inference.api.problems import Problem, ProblemCode
+from media_inference.api.schemas import CreatedJob, JobView, NewJobRequest
+from media_inference.api.services import Serving
+from media_inference.jobs.job import Job, JobStatus, NewJob
+
+router = APIRouter(tags=["jobs"])
+
+JobId = Annotated[str, Path(description="As the answer to POST /job/{task_type} says.")]
+
+
+def _existing(job_id: JobId, services: Serving) -> Job:
+    job = services.records.get(job_id)
+    if job is None:
+        raise Problem(ProblemCode.JOB_NOT_FOUND)
+    return job
+
+
+ExistingJob = Annotated[Job, Depends(_existing)]
+
+
+@router.post(
+    "/job/{task_type}",
+    status_code=201,
+    dependencies=[supporters_only],
+    responses=ends_in(ProblemCode.UNKNOWN_TASK_TYPE, ProblemCode.STORAGE_FULL)
+    | {201: {"headers": {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}}}},
+)
+def create_job(task_type: str, wanted: NewJobRequest, services: Serving, response: Response) -> CreatedJob:
+    """Ask for a task on a picture. The job is on disk before the answer leaves."""
+    if task_type not in services.task_types:
+        raise Problem(ProblemCode.UNKNOWN_TASK_TYPE, f"The task types are {', '.join(services.task_types)}.")
+    job = services.queue.submit(NewJob(task_type, wanted.media_store_id, wanted.priority))
+    services.on_submit()
+    response.headers["Location"] = f"/job/{job.job_id}"
+    return {
+        "job_id": job.job_id,
+        "task_type": job.task_type,
+        "media_store_id": job.media_store_id,
+        "status": job.status,
+        "priority": job.priority,
+        "created_at": job.created_at,
+    }
+
+
+@router.get("/job/{job_id}", responses=ends_in(ProblemCode.JOB_NOT_FOUND))
+def get_job(job: ExistingJob) -> JobView:
+    """How a job stands, with its result or its error."""
+    return cast("JobView", {name: value for name, value in asdict(job).items() if value is not None})
+
+
+@router.delete(
+    "/job/{job_id}",
+    status_code=204,
+    dependencies=[supporters_only],
+    responses=ends_in(ProblemCode.JOB_NOT_FOUND),
+)
+def delete_job(job_id: JobId, services: Serving) -> None:
+    """Remove a job, also a running one, and its files. Its vectors belong to the picture and stay."""
+    if not services.queue.delete(job_id):
+        raise Problem(ProblemCode.JOB_NOT_FOUND)
+    services.artifacts.remove(job_id)
+
+
+@router.get(
+    "/job/{job_id}/faces/{index}.jpg",
+    response_class=Response,
+    responses=ends_in(ProblemCode.NOT_FOUND, ProblemCode.JOB_NOT_FOUND, ProblemCode.CROP_NOT_FOUND)
+    | {200: {"content": {"image/jpeg": {}}}},
+)
+def get_face_crop(job: ExistingJob, index: Annotated[int, Path(ge=0)], services: Serving) -> Response:
+    """The picture of one face of a completed job."""
+    path = services.artifacts.path(job.job_id, f"faces/{index}.jpg") if job.status is JobStatus.COMPLETED else None
+    try:
+        content = None if path is None else path.read_bytes()
+    except FileNotFoundError:  # the job is being removed
+        content = None
+    if content is None:
+        raise Problem(ProblemCode.CROP_NOT_FOUND)
+    # It never changes, but it is personal and may be removed: for the asking browser alone, and not for long.
+    return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600, immutable"})

@@ -1,0 +1,148 @@
+"""Every error that a request can end in, as RFC 9457 `application/problem+json`."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+from fastapi import HTTPException, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from media_inference.errors import ErrorCode, TransientError
+
+MEDIA_TYPE = "application/problem+json"
+
+log = structlog.get_logger(__name__)
+
+
+class ProblemCode(StrEnum):
+    """The closed list of codes in an error answer; where it can be, the same word as in a failed job."""
+
+    BAD_REQUEST = "bad_request"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    JOB_NOT_FOUND = "job_not_found"
+    CROP_NOT_FOUND = "crop_not_found"
+    POINT_NOT_FOUND = "point_not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    UPLOAD_NOT_SUPPORTED = "upload_not_supported"
+    BODY_TOO_LARGE = "body_too_large"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    INVALID_REQUEST = "invalid_request"
+    UNKNOWN_TASK_TYPE = "unknown_task_type"
+    UPLOAD_REFUSED = "upload_refused"
+    INTERNAL = "internal"
+    TOO_BUSY = "too_busy"
+    UNAVAILABLE = "unavailable"
+    VECTOR_STORE_UNAVAILABLE = "vector_store_unavailable"
+    STORAGE_FULL = "storage_full"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a code stands for. ``detail`` is sent where the request gives nothing better; ``retry_after`` is seconds."""
+
+    status: int
+    title: str
+    detail: str
+    retry_after: int | None = None
+
+
+# The one place that knows HTTP statuses of errors.
+MEANINGS: Mapping[ProblemCode, Meaning] = {
+    ProblemCode.BAD_REQUEST: Meaning(400, "Bad request", "The request could not be read."),
+    ProblemCode.UNAUTHORIZED: Meaning(401, "Unauthorized", "A valid bearer token is needed."),
+    ProblemCode.FORBIDDEN: Meaning(403, "Forbidden", "The token does not allow this."),
+    ProblemCode.NOT_FOUND: Meaning(404, "Not found", "There is nothing at this address."),
+    ProblemCode.JOB_NOT_FOUND: Meaning(404, "Job not found", "There is no such job."),
+    ProblemCode.CROP_NOT_FOUND: Meaning(404, "Crop not found", "The job has no picture of such a face."),
+    ProblemCode.POINT_NOT_FOUND: Meaning(404, "Point not found", "There is no vector for it in this collection."),
+    ProblemCode.METHOD_NOT_ALLOWED: Meaning(405, "Method not allowed", "This address does not take that method."),
+    ProblemCode.UPLOAD_NOT_SUPPORTED: Meaning(
+        409, "Upload not supported", "The configured media store takes no uploads; add the picture there."
+    ),
+    ProblemCode.BODY_TOO_LARGE: Meaning(413, "Body too large", "The body is larger than this address takes."),
+    ProblemCode.UNSUPPORTED_MEDIA_TYPE: Meaning(
+        415, "Unsupported media type", "The Content-Type is not the one that this address takes."
+    ),
+    ProblemCode.INVALID_REQUEST: Meaning(422, "Invalid request", "The request does not say what is wanted."),
+    ProblemCode.UNKNOWN_TASK_TYPE: Meaning(422, "Unknown task type", "There is no such task type."),
+    ProblemCode.UPLOAD_REFUSED: Meaning(422, "Upload refused", "The file is empty, or the store does not take it."),
+    ProblemCode.INTERNAL: Meaning(500, "Internal error", "Something went wrong here; the log says what."),
+    ProblemCode.TOO_BUSY: Meaning(503, "Too busy", "Too many requests at once.", retry_after=1),
+    ProblemCode.UNAVAILABLE: Meaning(503, "Unavailable", "The service can't answer now.", retry_after=5),
+    ProblemCode.VECTOR_STORE_UNAVAILABLE: Meaning(
+        503, "Vector store unavailable", "The vector store can't answer now.", retry_after=5
+    ),
+    ProblemCode.STORAGE_FULL: Meaning(503, "Storage full", "There is no room left to store this.", retry_after=60),
+}
+
+# What the framework itself may answer with.
+_BY_STATUS = {
+    400: ProblemCode.BAD_REQUEST,
+    401: ProblemCode.UNAUTHORIZED,
+    403: ProblemCode.FORBIDDEN,
+    404: ProblemCode.NOT_FOUND,
+    405: ProblemCode.METHOD_NOT_ALLOWED,
+    413: ProblemCode.BODY_TOO_LARGE,
+    415: ProblemCode.UNSUPPORTED_MEDIA_TYPE,
+}
+
+
+# What a store says when it is away.
+_AWAY = {
+    ErrorCode.VECTOR_STORE_UNAVAILABLE: ProblemCode.VECTOR_STORE_UNAVAILABLE,
+    ErrorCode.STORAGE_FULL: ProblemCode.STORAGE_FULL,
+}
+
+
+class Problem(HTTPException):
+    """Ends a request with an error answer. ``detail`` is one sentence for whoever wrote the client."""
+
+    def __init__(self, code: ProblemCode, detail: str | None = None) -> None:
+        meaning = MEANINGS[code]
+        super().__init__(meaning.status, detail or meaning.detail)
+        self.code = code
+
+
+def problem_response(
+    code: ProblemCode, detail: str | None = None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The answer for a code."""
+    meaning = MEANINGS[code]
+    content = {
+        "type": f"/docs#{code}",
+        "title": meaning.title,
+        "status": meaning.status,
+        "detail": detail or meaning.detail,
+        "code": code,
+    }
+    return JSONResponse(content, meaning.status, {**_headers(code), **(headers or {})}, MEDIA_TYPE)
+
+
+def _headers(code: ProblemCode) -> dict[str, str]:
+    retry_after = MEANINGS[code].retry_after
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return headers | ({"WWW-Authenticate": "Bearer"} if code is ProblemCode.UNAUTHORIZED else {})
+
+
+async def answer_http_exception(_request: Request, error: Exception) -> JSONResponse:
+    """Answers a `Problem`, or what the framework raised in its place."""
+    if isinstance(error, Problem):
+        return problem_response(error.code, error.detail)
+    status = error.status_code if isinstance(error, StarletteHTTPException) else 500
+    fallback = ProblemCode.BAD_REQUEST if 400 <= status < 500 else ProblemCode.INTERNAL
+    headers = error.headers if isinstance(error, StarletteHTTPException) else None
+    return problem_response(_BY_STATUS.get(status, fallback), headers=headers)
+
+
+async def answer_job_error(_request: Request, error: Exception) -> JSONResponse:
+    """Answers what a store raised: it is away (503), or it is our fault (500)."""
+    log.warning("a request met an error", action="request_hit_error", error=str(error))
+    if not isinstance(error, TransientError):
+        return problem_response(ProblemCode.INTERNAL)
+    wait = {} if error.retry_after is None else {"Retry-After": str(math.ceil(error.retry_after))}
+    return problem_response(_AWAY.get(error.code, ProblemCode.UNAVAILABLE), headers=wait)

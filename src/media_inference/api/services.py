@@ -1,0 +1,51 @@
+"""What the routes work with; `processes` builds it once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Request
+
+from media_inference.api.tokens import Access
+from media_inference.artifacts.store import ArtifactStore
+from media_inference.media.store import MediaInbox
+from media_inference.queue.job_queue import JobQueue
+from media_inference.queue.job_records import JobRecords
+from media_inference.vectors.store import VectorStore
+
+Check = Callable[[], Mapping[str, Any]]
+"""Looks at one thing that the service needs: returns details as JSON, raises when it is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything behind the API.
+
+    ``inbox`` is None where pictures can't be uploaded. ``task_types``: task type -> one line on what it does.
+    ``models``: collection -> the model that would fill it, named as long as it is empty. ``on_submit`` wakes workers
+    after a job is committed; it must neither wait nor raise.
+    """
+
+    queue: JobQueue
+    records: JobRecords
+    vectors: VectorStore
+    artifacts: ArtifactStore
+    inbox: MediaInbox | None
+    access: Access
+    task_types: Mapping[str, str]
+    models: Mapping[str, str]
+    checks: Mapping[str, Check]
+    workers_alive: Callable[[], int]
+    on_submit: Callable[[], None]
+    version: str
+    max_upload_bytes: int
+    max_requests: int = 256
+    """Requests in the works at once; more are told to come back."""
+
+
+async def services_of(request: Request) -> Services:
+    """The services of the application that a request came to."""
+    return cast("Services", request.app.state.services)
+
+
+Serving = Annotated[Services, Depends(services_of)]

@@ -1,0 +1,1 @@
+"""bytes a task made -> file"""

@@ -1,0 +1,181 @@
+"""The command line. Results go to stdout, progress and logs to stderr.
+
+Exit codes: 0 done, 1 it failed, 2 wrong usage, 3 cannot start (one line that says what is wrong and how to mend it).
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from media_inference import __version__
+from media_inference.errors import CannotStart
+from media_inference.processes.logs import set_up_logs
+from media_inference.settings import Settings, load_settings
+
+# Each command imports what it runs: `token` and `--help` need neither an inference engine nor a web server.
+
+app = typer.Typer(
+    name="media-inference",
+    help="Photos in, faces and vectors out: an asynchronous AI inference service for media libraries.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MEDIA_INFERENCE"},
+)
+models_app = typer.Typer(help="The models: which there are, which are on disk.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def main() -> None:
+    """Runs a command and exits; the one place that turns `CannotStart` into an exit code."""
+    try:
+        app()
+    except CannotStart as error:
+        print(f"media-inference: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(3)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def up(
+    host: Host = "127.0.0.1",
+    port: Port = 8001,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+) -> None:
+    """Run the whole service on this machine; nothing else is needed."""
+    from media_inference.processes.up import run_up
+
+    raise typer.Exit(run_up(_start(), host, port, workers))
+
+
+@app.command()
+def serve(host: Host = "127.0.0.1", port: Port = 8001) -> None:
+    """Run the API and the publisher; workers run elsewhere."""
+    from media_inference.processes.serve import run_serve
+
+    raise typer.Exit(run_serve(_start(), host, port))
+
+
+@app.command()
+def worker(
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+) -> None:
+    """Run workers; the API runs elsewhere."""
+    from media_inference.processes.worker import run_workers
+
+    raise typer.Exit(run_workers(_start(), processes))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest revision."""
+    from media_inference.processes.database import open_database
+    from media_inference.queue.migrate import newest_revision
+
+    open_database(_start(), migrate=True).dispose()
+    typer.echo(newest_revision())
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path | None, typer.Argument(help="Folder with photos; its own samples without one.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("demo-report"),
+    as_json: AsJson = False,
+) -> None:
+    """Run all three tasks on some photos and write a report."""
+    from media_inference.demo.run import run_demo
+
+    raise typer.Exit(run_demo(_start(), folder, out, as_json=as_json))
+
+
+@app.command()
+def token(
+    sub: Annotated[str, typer.Option(help="Whom the token names.")],
+    permission: Annotated[list[str] | None, typer.Option(help="A permission; may be given several times.")] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="The token is an administrator's.")] = False,
+    ttl: Annotated[str, typer.Option(help="How long it is good for: 90s, 15m, 1h, 7d.")] = "1h",
+) -> None:
+    """Print a token signed with the private key that `up` made."""
+    from media_inference.api.tokens import sign
+    from media_inference.processes.keys import read_private_key
+
+    seconds = _seconds(ttl)
+    key = read_private_key(load_settings())
+    typer.echo(sign(key, subject=sub, permissions=permission or [], admin=admin, ttl_seconds=seconds))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look at every dependency and setting; exit 1 when something would stop the service."""
+    from media_inference.processes.doctor import examine, print_findings
+
+    findings = examine(_start())
+    if as_json:
+        typer.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
+    else:
+        print_findings(findings)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@models_app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """Every model: what it does, its licence and size, where it comes from, whether it is on disk."""
+    from media_inference.processes.model_files import describe_models, print_models
+
+    rows = describe_models(load_settings())
+    if as_json:
+        typer.echo(json.dumps([row.as_json() for row in rows], indent=2))
+    else:
+        print_models(rows)
+
+
+@models_app.command("pull")
+def pull_models(
+    names: Annotated[list[str] | None, typer.Argument(help="Models to get; those of the settings without any.")] = None,
+) -> None:
+    """Download models, checked against their pinned hashes."""
+    from media_inference.processes.model_files import pull_models as pull
+
+    raise typer.Exit(pull(_start(), names or []))
+
+
+@models_app.command("verify")
+def verify_models(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models to check; all that are on disk without any.")
+    ] = None,
+) -> None:
+    """Check the hashes of the models on disk."""
+    from media_inference.processes.model_files import verify_models as verify
+
+    raise typer.Exit(verify(load_settings(), names or []))
+
+
+def _start() -> Settings:
+    settings = load_settings()
+    set_up_logs(settings)
+    return settings
+
+
+def _seconds(text: str) -> int:
+    match = re.fullmatch(r"([1-9][0-9]{0,6})([smhd])", text)
+    if match is None:
+        raise typer.BadParameter(f"expected a duration such as 90s, 15m, 1h or 7d, got {text!r}", param_hint="--ttl")
+    return int(match[1]) * _UNITS[match[2]]

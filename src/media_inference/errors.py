@@ -1,0 +1,85 @@
+"""Every error that this service raises on purpose.
+
+::
+
+    MediaInferenceError
+    ├── CannotStart                  one line for the operator, exit code 3
+    ├── UploadRefused                a file that the media store does not take
+    ├── DownloadFailed               a model's file could not be had from the hub
+    │   └── HubUnreachable           the hub does not answer at all
+    └── JobError                     ends an attempt at a job; `code` is what the client sees
+        ├── PermanentError           trying again would end the same way: the job fails at once
+        └── TransientError           may pass: the job is retried, and fails when its retries are spent
+
+The family alone decides about a retry; the code alone tells the client why. Errors of libraries are turned into these
+where the library is called, so nothing above a port knows whose error it was.
+"""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """The closed list of codes in a failed job's ``error.code``; docs/errors.md explains each."""
+
+    MEDIA_NOT_FOUND = "media_not_found"
+    MEDIA_FORBIDDEN = "media_forbidden"
+    MEDIA_UNAVAILABLE = "media_unavailable"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    IMAGE_CORRUPT = "image_corrupt"
+    IMAGE_TOO_LARGE = "image_too_large"
+    DECODER_CRASHED = "decoder_crashed"
+    WORKER_CRASHED = "worker_crashed"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    VECTOR_STORE_UNAVAILABLE = "vector_store_unavailable"
+    STORAGE_FULL = "storage_full"
+    INTERNAL = "internal"
+
+
+class MediaInferenceError(Exception):
+    """Root of the tree above."""
+
+
+class CannotStart(MediaInferenceError):
+    """A process can't start as it is set up. The message says what is wrong and how to mend it, in one line."""
+
+
+class UploadRefused(MediaInferenceError):
+    """The built-in media store does not take a file: empty, or larger than its limit."""
+
+
+class DownloadFailed(MediaInferenceError):
+    """A model's file could not be had from the hub, or is not the pinned one. The message is one line."""
+
+
+class HubUnreachable(DownloadFailed):
+    """The hub does not answer: no network, a wrong ``HF_ENDPOINT``, or ``HF_HUB_OFFLINE`` is set."""
+
+
+class JobError(MediaInferenceError):
+    """Ends one attempt at a job.
+
+    ``message`` goes to clients: it names neither paths nor addresses of the service nor values of its settings.
+    """
+
+    retryable: bool
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class PermanentError(JobError):
+    """The same input would fail again."""
+
+    retryable = False
+
+
+class TransientError(JobError):
+    """A later attempt may succeed. ``retry_after``: seconds that the other side asked to be left alone, if it did."""
+
+    retryable = True
+
+    def __init__(self, code: ErrorCode, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(code, message)
+        self.retry_after = retry_after

@@ -1,0 +1,1 @@
+"""what a job is: plain data, no I/O"""

@@ -1,0 +1,1 @@
+"""media id -> upright pixels"""

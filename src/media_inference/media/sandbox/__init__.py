@@ -1,0 +1,1 @@
+"""untrusted bytes -> upright RGB, in a process that can do little else"""

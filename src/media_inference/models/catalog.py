@@ -1,0 +1,34 @@
+"""All models, one import line per entry; users' own come from `models.custom`."""
+
+from collections.abc import Sequence
+
+from media_inference.errors import CannotStart
+from media_inference.models.arcface import AURAFACE_V1
+from media_inference.models.clip import CLIP_VIT_B_32, CLIP_VIT_B_32_INT8, CLIP_VIT_B_32_LAION2B
+from media_inference.models.gabor import GABOR_512, GABOR_FACE_512
+from media_inference.models.kinds import Kind
+from media_inference.models.model import Model
+from media_inference.models.mtcnn import MTCNN
+from media_inference.models.yunet import YUNET_2023MAR
+from media_inference.registry import Registry
+
+MODELS: Registry[Model] = Registry.of(Model, globals(), "model", key=lambda model: model.name)
+
+
+def all_models(custom: Sequence[Model] = ()) -> Registry[Model]:
+    """The catalogue and the users' own models; raises `CannotStart` when two have one name."""
+    try:
+        return Registry("model", [*MODELS.values(), *custom], key=lambda model: model.name)
+    except ValueError as error:
+        raise CannotStart(f"custom models: {error}; rename yours") from None
+
+
+def find_model(name: str, kind: Kind, custom: Sequence[Model] = ()) -> Model:
+    """The model of that name and kind; raises `CannotStart` with a line that lists the ones there are."""
+    models = all_models(custom)
+    model = models.get(name)
+    if model is not None and model.kind is kind:
+        return model
+    there_are = ", ".join(other.name for other in models.values() if other.kind is kind)
+    fault = "no such model" if model is None else f"it is a {model.kind}"
+    raise CannotStart(f"{name!r} can't be the {kind}: {fault}; there are {there_are}")

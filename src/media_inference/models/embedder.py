@@ -1,0 +1,128 @@
+"""Pictures of one size to unit vectors: what all embedding networks have in common."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from media_inference.errors import CannotStart, JobError
+from media_inference.models.alignment import SIDE as FACE_SIDE
+from media_inference.models.kinds import DIMENSION, Pixels, Vectors
+from media_inference.models.pixels import normalise, resize, shortest_crop, unit
+from media_inference.models.session import Session, Tensor
+
+LARGEST_BATCH = 16
+
+
+class Fit(StrEnum):
+    """How a picture comes to the size of the network's input."""
+
+    SHORTEST_CROP = "shortest_crop"
+    """Shorter side to the size, middle square (`pixels.shortest_crop`)."""
+    WHOLE = "whole"
+    """All of the picture, its aspect given up."""
+    ALIGNED = "aligned"
+    """A face from `alignment.align`, already of the right size."""
+
+
+class Colour(StrEnum):
+    """Order of the colours in the network's input."""
+
+    RGB = "rgb"
+    BGR = "bgr"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a network wants to see. ``mean`` and ``std`` are in units of 0..255, in the order of ``colour``.
+
+    ``name`` of the graph's input, None for its first. ``batch``: most pictures in one run; 1 where a picture's vector
+    would depend on its company.
+    """
+
+    size: int
+    fit: Fit
+    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    std: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    colour: Colour = Colour.RGB
+    name: str | None = None
+    batch: int = LARGEST_BATCH
+
+
+class Embedder:
+    """An `ImageEmbedder` or `FaceEmbedder` around one graph.
+
+    The graph is run when this is made: to find the output with one vector of 512 numbers per picture, whatever its
+    name, and whether it takes several pictures at once, which its declared shapes do not always say truly. Raises
+    `CannotStart` when there is no such output.
+    """
+
+    def __init__(self, name: str, session: Session, wanted: Input) -> None:
+        self.name = name
+        self.short_side = 2 * wanted.size
+        self._session = session
+        self._input = wanted
+        self._feed = _input_name(name, session, wanted.name)
+        self._mean, self._std = np.array(wanted.mean, np.float32), np.array(wanted.std, np.float32)
+        self._output = _vector_output(name, session.run({self._feed: self._blank(1)}))
+        self._batch = wanted.batch if wanted.batch > 1 and self._takes_two() else 1
+
+    def embed(self, pictures: Sequence[Pixels]) -> Vectors:
+        """[N, 512] float32, one unit vector per picture or aligned face; raises `PermanentError` for a useless one."""
+        if not pictures:
+            return np.empty((0, DIMENSION), np.float32)
+        batches = [pictures[start : start + self._batch] for start in range(0, len(pictures), self._batch)]
+        return unit(np.concatenate([self._run(batch) for batch in batches]))
+
+    def _run(self, pictures: Sequence[Pixels]) -> Tensor:
+        fitted = [_fit(picture, self._input) for picture in pictures]
+        if self._input.colour is Colour.BGR:
+            fitted = [picture[:, :, ::-1] for picture in fitted]
+        return self._session.run({self._feed: normalise(fitted, self._mean, self._std)})[self._output]
+
+    def _blank(self, count: int) -> Tensor:
+        return np.zeros((count, 3, self._input.size, self._input.size), np.float32)
+
+    def _takes_two(self) -> bool:
+        """Whether a batch works: some graphs say so and fail, some deny it and work."""
+        try:
+            return self._session.run({self._feed: self._blank(2)})[self._output].shape == (2, DIMENSION)
+        except JobError:
+            return False
+
+
+def embedder(wanted: Input) -> Callable[[str, Mapping[str, Session]], Embedder]:
+    """The `Model.network` of a model with one graph and this input."""
+
+    def network(name: str, sessions: Mapping[str, Session]) -> Embedder:
+        (session,) = sessions.values()
+        return Embedder(name, session, wanted)
+
+    return network
+
+
+def _fit(picture: Pixels, wanted: Input) -> Pixels:
+    match wanted.fit:
+        case Fit.SHORTEST_CROP:
+            return shortest_crop(picture, wanted.size)
+        case Fit.WHOLE:
+            return resize(picture, wanted.size, wanted.size)
+        case Fit.ALIGNED:
+            return picture if wanted.size == FACE_SIDE else resize(picture, wanted.size, wanted.size)
+
+
+def _input_name(model: str, session: Session, wanted: str | None) -> str:
+    if wanted is None:
+        return session.input_names[0]
+    if wanted not in session.input_names:
+        raise CannotStart(f"model {model}: its graph has no input {wanted!r}, only {', '.join(session.input_names)}")
+    return wanted
+
+
+def _vector_output(model: str, outputs: Mapping[str, Tensor]) -> str:
+    for name, output in outputs.items():
+        if output.shape == (1, DIMENSION):
+            return name
+    shapes = ", ".join(f"{name} {list(output.shape)}" for name, output in outputs.items())
+    raise CannotStart(f"model {model}: it must give one vector of {DIMENSION} numbers per picture, but gives {shapes}")

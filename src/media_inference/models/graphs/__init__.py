@@ -1,0 +1,1 @@
+"""formulas and weights -> ONNX bytes (loads `onnx`: import late)"""

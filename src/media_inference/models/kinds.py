@@ -1,0 +1,72 @@
+"""The kinds of model and what a task may ask of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""[height, width, 3] uint8, RGB, upright."""
+
+Vectors = NDArray[np.float32]
+"""[N, 512] float32, each row of unit length."""
+
+DIMENSION = 512
+
+
+class Kind(StrEnum):
+    """What a model does."""
+
+    IMAGE_EMBEDDER = "image_embedder"
+    FACE_DETECTOR = "face_detector"
+    FACE_EMBEDDER = "face_embedder"
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedFace:
+    """A face in pixels of the picture that the detector was given.
+
+    ``box`` is (x, y, width, height); ``landmarks`` is [5, 2] float32: left eye, right eye, nose, left and right corner
+    of the mouth, left and right as the viewer sees them.
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: NDArray[np.float32]
+    confidence: float
+
+
+class ImageEmbedder(Protocol):
+    """A whole picture to one vector."""
+
+    name: str
+    short_side: int
+    """Pictures are wanted with at least this shorter side, in pixels; more adds nothing."""
+
+    def embed(self, pictures: Sequence[Pixels]) -> Vectors:
+        """One unit vector per picture."""
+        ...
+
+
+class FaceDetector(Protocol):
+    """A picture to its faces."""
+
+    name: str
+    long_side: int
+    """Pictures are wanted with at least this longer side, in pixels; more adds nothing."""
+
+    def detect(self, picture: Pixels) -> list[DetectedFace]:
+        """The faces, best first, boxes not yet clipped to the picture."""
+        ...
+
+
+class FaceEmbedder(Protocol):
+    """Aligned faces to one vector each."""
+
+    name: str
+
+    def embed(self, faces: Sequence[Pixels]) -> Vectors:
+        """One unit vector per face; each face is [112, 112, 3], aligned by `models.alignment.align`."""
+        ...

@@ -1,0 +1,71 @@
+"""The frozen description of a model: where its weights come from, what they may be used for, how to run them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from media_inference.models.kinds import DIMENSION, FaceDetector, FaceEmbedder, ImageEmbedder, Kind
+from media_inference.models.session import Session
+
+Network = ImageEmbedder | FaceDetector | FaceEmbedder
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file of a hub repository, pinned by revision and hash; it lies in ``{MODELS_DIR}/{model}/{local name}``."""
+
+    repo: str
+    revision: str
+    path: str
+    sha256: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        """The file's name on disk: the last part of its path in the repository."""
+        return self.path.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file that the user put there (``{MODELS_DIR}/custom/{name}``), pinned by its hash."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltFile:
+    """A graph that this program writes itself; ``build`` returns the bytes of an ONNX file."""
+
+    name: str
+    build: Callable[[], bytes]
+
+
+WeightsFile = HubFile | LocalFile | BuiltFile
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One entry of the catalogue.
+
+    ``network`` makes the network from one session per file, by file name. ``threshold`` is the cosine above which two
+    vectors of this model are likely the same thing (for a detector: the least confidence of a face); thresholds do not
+    carry over between models. ``source`` says where its numbers were taken from.
+    """
+
+    name: str
+    kind: Kind
+    files: tuple[WeightsFile, ...]
+    network: Callable[[str, Mapping[str, Session]], Network]
+    licence: str
+    summary: str
+    source: str
+    threshold: float
+    dimension: int | None = DIMENSION
+    commercial_use: bool = True
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it needs no file from anywhere."""
+        return all(isinstance(file, BuiltFile) for file in self.files)

@@ -1,0 +1,79 @@
+"""Pixels to the tensors that networks take, and raw outputs to unit vectors.
+
+The one place outside `media/` that uses Pillow: resampling decides the numbers, so every network uses this one.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from media_inference.errors import ErrorCode, PermanentError
+from media_inference.models.kinds import Pixels, Vectors
+from media_inference.models.session import Tensor
+
+LONGEST_ASPECT = 8
+"""Pictures narrower than 1:8 lose their ends before a shorter-side resize, or a 1 x 20000 picture would need 3 GB."""
+
+
+class Letterboxed(NamedTuple):
+    """A picture inside a canvas; multiply canvas coordinates by ``back`` (x, y) to be in the picture again."""
+
+    canvas: Pixels
+    back: NDArray[np.float32]
+
+
+def resize(picture: Pixels, width: int, height: int) -> Pixels:
+    """The whole picture at another size: bilinear with antialias."""
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def letterbox(picture: Pixels, width: int, height: int) -> Letterboxed:
+    """Fits a picture inside ``width`` x ``height`` keeping its aspect, at the top left, the rest black."""
+    rows, columns = picture.shape[:2]
+    scale = min(width / columns, height / rows)
+    fitted_width = min(width, max(1, round(columns * scale)))
+    fitted_height = min(height, max(1, round(rows * scale)))
+    canvas = np.zeros((height, width, 3), np.uint8)
+    canvas[:fitted_height, :fitted_width] = resize(picture, fitted_width, fitted_height)
+    return Letterboxed(canvas, np.array([columns / fitted_width, rows / fitted_height], np.float32))
+
+
+def shortest_crop(picture: Pixels, side: int) -> Pixels:
+    """The middle of a picture as CLIP sees it: [side, side, 3].
+
+    Shorter side to ``side`` with Pillow's bicubic (antialias), longer side to ``int(side * long / short)``, then cut
+    from ``(length - side) // 2``. This rounding is frozen: others differ by a pixel, and so would the vectors.
+    """
+    picture = _middle(picture, LONGEST_ASPECT * min(picture.shape[:2]))
+    rows, columns = picture.shape[:2]
+    short = min(rows, columns)
+    width, height = int(side * columns / short), int(side * rows / short)
+    image = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+    left, top = (width - side) // 2, (height - side) // 2
+    return np.asarray(image.crop((left, top, left + side, top + side)))
+
+
+def _middle(picture: Pixels, longest: int) -> Pixels:
+    top, left = (max(0, (length - longest) // 2) for length in picture.shape[:2])
+    return np.ascontiguousarray(picture[top : top + longest, left : left + longest])
+
+
+def normalise(pictures: Sequence[Pixels], mean: NDArray[np.float32], std: NDArray[np.float32]) -> Tensor:
+    """Pictures of one size to [N, 3, height, width] float32, ``(x - mean) / std`` with both in units of 0..255."""
+    batch = np.stack(pictures).astype(np.float32)
+    return np.ascontiguousarray(((batch - mean) / std).transpose(0, 3, 1, 2))
+
+
+def unit(vectors: Tensor) -> Vectors:
+    """Each row at length 1.
+
+    Raises `PermanentError` (`internal`) for a row that is zero or not finite, which would be near to everything.
+    """
+    rows = vectors.astype(np.float64)
+    lengths = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
+    if not (np.isfinite(lengths).all() and (lengths > 1e-12).all()):
+        raise PermanentError(ErrorCode.INTERNAL, "the model gave no usable vector")
+    return np.asarray(rows / lengths, np.float32)

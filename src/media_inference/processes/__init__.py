@@ -1,0 +1,1 @@
+"""settings -> live objects, one file per process"""

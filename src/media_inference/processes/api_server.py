@@ -1,0 +1,144 @@
+"""API and publisher: what `up` and `serve` have in common. Sole owner of the embedded vector store."""
+
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import sqlalchemy as sa
+import uvicorn
+
+from media_inference import __version__
+from media_inference.api.app import create_app
+from media_inference.api.services import Services
+from media_inference.api.tokens import Access, OpenAccess, TokenVerifier
+from media_inference.artifacts.local_store import LocalStore
+from media_inference.errors import CannotStart
+from media_inference.processes.caretaker import Caretaker
+from media_inference.processes.health import Health
+from media_inference.processes.media import open_inbox
+from media_inference.processes.networks import collection_models
+from media_inference.publisher.relay import Relay
+from media_inference.publisher.vectors import VectorPublisher
+from media_inference.queue.job_queue import JobQueue
+from media_inference.queue.job_records import JobRecords
+from media_inference.queue.outbox import Outbox
+from media_inference.queue.wake import Wake
+from media_inference.queue.worker_records import WorkerRecords
+from media_inference.settings import Settings
+from media_inference.tasks.catalog import TASKS
+from media_inference.vectors.catalog import open_vector_store
+
+_CLOSE_CONNECTIONS_WITHIN = 5
+
+
+class ApiServer:
+    """Listens at once; answers when it runs.
+
+    ``outcomes`` wakes the publisher; ``on_submit`` is called after each accepted job; ``workers_here`` counts the
+    workers of this process, or is None when they run elsewhere. Raises `CannotStart`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: sa.Engine,
+        address: tuple[str, int],
+        *,
+        outcomes: Wake,
+        on_submit: Callable[[], None],
+        workers_here: Callable[[], int] | None,
+    ) -> None:
+        self._cleanup = ExitStack()
+        with ExitStack() as undo:
+            self._socket = undo.enter_context(_listen(*address))
+            vectors = open_vector_store(settings.qdrant_url, settings.qdrant_dir, timeout=settings.qdrant_timeout)
+            undo.callback(vectors.close)
+            records, artifacts = JobRecords(engine), LocalStore(settings.storage_dir)
+            worker_records = WorkerRecords(engine, patience=settings.lease_seconds)
+            self._relay = Relay(
+                VectorPublisher(Outbox(engine), vectors), outcomes, poll_interval=settings.worker_poll_interval
+            )
+            self._caretaker = Caretaker(artifacts, records)
+            inbox = open_inbox(settings)
+            health = Health(
+                records=records,
+                vectors=vectors,
+                artifacts=artifacts,
+                relay=self._relay,
+                workers=worker_records,
+                inbox=inbox,
+                workers_here=workers_here,
+            )
+            services = Services(
+                queue=JobQueue(engine),
+                records=records,
+                vectors=vectors,
+                artifacts=artifacts,
+                inbox=inbox,
+                access=_access(settings),
+                task_types={task.type: task.summary for task in TASKS.values()},
+                models=collection_models(settings),
+                checks=health.checks(),
+                workers_alive=lambda: len(worker_records.alive()),
+                on_submit=on_submit,
+                version=__version__,
+                max_upload_bytes=settings.max_image_bytes,
+            )
+            self._server = uvicorn.Server(
+                uvicorn.Config(
+                    create_app(services),
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    timeout_graceful_shutdown=_CLOSE_CONNECTIONS_WITHIN,
+                )
+            )
+            self._cleanup = undo.pop_all()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self._socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def run(self) -> None:
+        """Serves until SIGINT, SIGTERM or `stop`; then everything that is settled has been published."""
+        # uvicorn catches these, and raises them again for whoever was here before: nobody else is to act on them.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        self._relay.start()
+        self._caretaker.start()
+        self._server.run(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Makes `run` return; safe to call from any thread."""
+        self._server.should_exit = True
+
+    def close(self) -> None:
+        """Publishes what is settled and lets everything go. Call it when no worker runs here any more."""
+        self._caretaker.stop()
+        self._relay.stop()
+        self._cleanup.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CannotStart(
+            f"can't listen on {host} port {port} ({reason}); choose another with --host or --port"
+        ) from None
+    return listener
+
+
+def _access(settings: Settings) -> Access:
+    if settings.auth_disabled:
+        return OpenAccess()
+    return TokenVerifier(settings.key_path, settings.token_issuer, settings.token_audience)

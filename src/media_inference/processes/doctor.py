@@ -1,0 +1,142 @@
+"""Looks at all that could stop the service, before it does."""
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+
+from rich.console import Console
+from rich.table import Table
+
+from media_inference import __version__
+from media_inference.api.tokens import TokenVerifier
+from media_inference.errors import CannotStart, MediaInferenceError
+from media_inference.models.model import Model
+from media_inference.processes.database import make_data_folder
+from media_inference.processes.media import open_decoder, open_store
+from media_inference.processes.networks import chosen_models, refuse_other_models
+from media_inference.queue.engine import open_engine, sqlite_module, wal_is_safe
+from media_inference.queue.job_records import JobRecords
+from media_inference.queue.migrate import database_revision, newest_revision
+from media_inference.runtime.load import load_network
+from media_inference.settings import Settings
+from media_inference.vectors.catalog import open_vector_store
+from media_inference.vectors.store import COLLECTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. ``ok`` False: it would stop the service."""
+
+    what: str
+    ok: bool
+    detail: str
+
+    def as_json(self) -> dict[str, object]:
+        """As an object."""
+        return asdict(self)
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Looks at everything in turn; a broken thing never hides the next one."""
+    return [
+        _look("version", lambda: f"media-inference {__version__}, Python {platform.python_version()}"),
+        _look("data folder", lambda: _data_folder(settings)),
+        _look("sqlite", _sqlite),
+        _look("database", lambda: _database(settings)),
+        _look("tokens", lambda: _tokens(settings)),
+        *(_look(kind, lambda model=model: _model(model, settings)) for kind, model in _models(settings)),
+        _look("decoder", lambda: _decoder(settings)),
+        _look("media store", lambda: _media_store(settings)),
+        _look("vector store", lambda: _vector_store(settings)),
+    ]
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """A table on stdout."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.ok else "[red]broken[/]"
+        table.add_row(mark, finding.what, finding.detail)
+    Console(soft_wrap=True).print(table)
+
+
+def _look(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, ok=True, detail=look())
+    except MediaInferenceError as error:
+        return Finding(what, ok=False, detail=str(error))
+
+
+def _data_folder(settings: Settings) -> str:
+    make_data_folder(settings)
+    if not os.access(settings.database_dir, os.W_OK):
+        raise CannotStart(f"DATABASE_DIR: {settings.database_dir} can't be written")
+    return str(settings.database_dir)
+
+
+def _sqlite() -> str:
+    module = sqlite_module()
+    journal = "WAL" if wal_is_safe(module.sqlite_version_info) else "TRUNCATE (older than 3.51.3: WAL is not safe)"
+    return f"{module.sqlite_version}, journal mode {journal}"
+
+
+def _database(settings: Settings) -> str:
+    engine = open_engine(settings.database_url)
+    found = database_revision(engine)
+    if found is None:
+        return "no tables yet; `up` and `migrate` make them"
+    if found != newest_revision():
+        raise CannotStart(f"revision {found}, this release needs {newest_revision()}: run `media-inference migrate`")
+    refuse_other_models(settings, JobRecords(engine))
+    return f"revision {found}"
+
+
+def _tokens(settings: Settings) -> str:
+    if settings.auth_disabled:
+        return "AUTH_DISABLED is on: everybody may do everything"
+    if settings.public_key_path is None and not settings.key_path.exists():
+        return "no key yet; `up` makes a pair"
+    TokenVerifier(settings.key_path, settings.token_issuer, settings.token_audience)
+    return f"ES256, {settings.key_path}"
+
+
+def _models(settings: Settings) -> Iterator[tuple[str, Model]]:
+    for kind, model in chosen_models(settings).items():
+        yield kind.value.replace("_", " "), model
+
+
+def _model(model: Model, settings: Settings) -> str:
+    load_network(model, settings.models_dir, threads=1)
+    return f"{model.name} ({model.licence}), runs on cpu"
+
+
+def _decoder(settings: Settings) -> str:
+    decoder = open_decoder(settings)
+    try:
+        decoder.warm()
+    finally:
+        decoder.close()
+    return f"Pillow {version('pillow')}, pi-heif {version('pi-heif')}, in a guarded child process"
+
+
+def _media_store(settings: Settings) -> str:
+    store = open_store(settings)
+    try:
+        store.check()
+    finally:
+        store.close()
+    if settings.media_store_stub:
+        return "stub: sample pictures"
+    return settings.media_store_url or f"built-in folder {settings.media_dir}"
+
+
+def _vector_store(settings: Settings) -> str:
+    store = open_vector_store(settings.qdrant_url, settings.qdrant_dir, timeout=settings.qdrant_timeout)
+    try:
+        counts = ", ".join(f"{store.count(collection)} in {collection}" for collection in COLLECTIONS)
+    finally:
+        store.close()
+    where = settings.qdrant_url or f"embedded in {settings.qdrant_dir}"
+    return f"{where}: {counts}"

@@ -1,0 +1,86 @@
+"""What `/health` looks at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from media_inference.api.services import Check
+from media_inference.artifacts.store import ArtifactStore
+from media_inference.errors import MediaInferenceError
+from media_inference.media.store import MediaStore
+from media_inference.publisher.relay import Relay
+from media_inference.queue.engine import sqlite_module
+from media_inference.queue.job_records import JobRecords
+from media_inference.queue.migrate import newest_revision
+from media_inference.queue.worker_records import WorkerRecords
+from media_inference.vectors.store import COLLECTIONS, VectorStore
+
+Details = dict[str, object]
+
+
+class Unwell(MediaInferenceError):
+    """Something that the service needs is broken; the message says what."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """The checks of one process. Each returns details, or raises when what it looks at is broken.
+
+    ``inbox``: the built-in media store, if that is the one in use. ``workers_here`` counts the worker processes of this
+    process, and is None where workers run elsewhere and may come and go.
+    """
+
+    records: JobRecords
+    vectors: VectorStore
+    artifacts: ArtifactStore
+    relay: Relay
+    workers: WorkerRecords
+    inbox: MediaStore | None
+    workers_here: Callable[[], int] | None
+
+    def checks(self) -> dict[str, Check]:
+        """The checks by name."""
+        checks: dict[str, Check] = {
+            "database": self._database,
+            "vector_store": self._vector_store,
+            "files": self._files,
+            "publisher": self._publisher,
+            "workers": self._workers,
+        }
+        if self.inbox is not None:
+            checks["media_store"] = self._media_store
+        return checks
+
+    def _database(self) -> Details:
+        self.records.check()
+        return {"sqlite": sqlite_module().sqlite_version, "revision": newest_revision()}
+
+    def _vector_store(self) -> Details:
+        self.vectors.check()
+        return {"points": {collection: self.vectors.count(collection) for collection in COLLECTIONS}}
+
+    def _files(self) -> Details:
+        self.artifacts.check()
+        return {}
+
+    def _publisher(self) -> Details:
+        state = self.relay.state()
+        if not state.running:
+            raise Unwell("the publisher has stopped")
+        if state.failures:
+            raise Unwell(f"the last {state.failures} tries to publish failed: {state.last_error}")
+        return {}
+
+    def _workers(self) -> Details:
+        alive = self.workers.alive()
+        if self.workers_here is not None and not alive:
+            raise Unwell("no worker is ready yet" if self.workers_here() else "no worker is running")
+        return {
+            "alive": len(alive),
+            "devices": sorted({worker.device for worker in alive}),
+            "models": alive[0].models if alive else {},
+        }
+
+    def _media_store(self) -> Details:
+        if self.inbox is not None:
+            self.inbox.check()
+        return {"kind": "built-in folder"}

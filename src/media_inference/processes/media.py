@@ -1,0 +1,40 @@
+"""The media store and the decoder of a process."""
+
+from media_inference.media.catalog import open_media_store
+from media_inference.media.decoder import Decoder
+from media_inference.media.folder_inbox import FolderInbox
+from media_inference.media.sandbox.protocol import Limits
+from media_inference.media.store import MediaStore
+from media_inference.media.store_kind import StoreOptions
+from media_inference.settings import Settings
+
+
+def open_inbox(settings: Settings) -> FolderInbox | None:
+    """The built-in folder store, when that is the media store."""
+    if settings.media_store_stub or settings.media_store_url is not None:
+        return None
+    return FolderInbox(settings.media_dir, settings.max_image_bytes)
+
+
+def open_store(settings: Settings) -> MediaStore:
+    """The media store that the settings name; raises `CannotStart`."""
+    if (inbox := open_inbox(settings)) is not None:
+        return inbox
+    token = settings.media_store_token
+    return open_media_store(
+        StoreOptions(
+            url="stub:" if settings.media_store_stub or settings.media_store_url is None else settings.media_store_url,
+            token=None if token is None else token.get_secret_value(),
+            max_bytes=settings.max_image_bytes,
+            total_timeout=settings.media_store_timeout,
+        )
+    )
+
+
+def open_decoder(settings: Settings) -> Decoder:
+    """The guarded decoder with the limits of the settings."""
+    return Decoder(
+        max_bytes=settings.max_image_bytes,
+        deadline=settings.decode_timeout,
+        limits=Limits(max_pixels=settings.max_image_pixels, memory_bytes=settings.decoder_memory_bytes),
+    )

@@ -1,0 +1,80 @@
+"""The whole service on one machine."""
+
+import sys
+import threading
+from datetime import timedelta
+
+import structlog
+
+from media_inference.api.auth import SUPPORT
+from media_inference.api.tokens import sign
+from media_inference.processes.api_server import ApiServer
+from media_inference.processes.database import make_data_folder, open_database
+from media_inference.processes.keys import ensure_key_pair, read_private_key
+from media_inference.processes.networks import refuse_missing_models, refuse_other_models
+from media_inference.processes.workers import WorkerPool
+from media_inference.queue.job_records import JobRecords
+from media_inference.queue.wake import Wake
+from media_inference.settings import Settings
+from media_inference.worker.supervisor import EXIT_CANNOT_START
+
+log = structlog.get_logger()
+
+_FIRST_TOKEN_LASTS = timedelta(hours=24)
+
+
+def run_up(settings: Settings, host: str, port: int, workers: int) -> int:
+    """Runs API, publisher and workers until SIGINT or SIGTERM; returns the exit code. Raises `CannotStart`."""
+    make_data_folder(settings)
+    refuse_missing_models(settings)
+    new_keys = ensure_key_pair(settings)
+    engine = open_database(settings, migrate=True)
+    refuse_other_models(settings, JobRecords(engine))
+    outcomes = Wake.pipe()
+    refused = threading.Event()
+
+    def on_refusal() -> None:
+        refused.set()
+        server.stop()
+
+    pool = WorkerPool(settings, engine, workers, outcomes=outcomes, on_refusal=on_refusal)
+    server = ApiServer(
+        settings, engine, (host, port), outcomes=outcomes, on_submit=pool.ring, workers_here=pool.running
+    )
+    warn_if_open(settings, host)
+    if new_keys:
+        _print_token(settings)
+    print(f"media-inference is at {server.url} (stop with Ctrl-C)", file=sys.stderr)  # noqa: T201
+    log.info("up.started", action="start", url=server.url, workers=workers, data=str(settings.database_dir))
+    pool.start()
+    try:
+        server.run()
+    finally:
+        log.info("up.stopping", action="stop")
+        pool.stop()
+        server.close()
+        outcomes.close()
+        engine.dispose()
+    return EXIT_CANNOT_START if refused.is_set() else 0
+
+
+def warn_if_open(settings: Settings, host: str) -> None:
+    """One loud line when everybody may do everything."""
+    if settings.auth_disabled:
+        reach = "everybody on this machine" if host in {"127.0.0.1", "::1", "localhost"} else "EVERYBODY ON THE NETWORK"
+        log.warning(
+            "auth.disabled", action="start", meaning=f"AUTH_DISABLED is on: {reach} may do everything", host=host
+        )
+
+
+def _print_token(settings: Settings) -> None:
+    token = sign(
+        read_private_key(settings),
+        subject="owner",
+        permissions=[SUPPORT],
+        admin=True,
+        ttl_seconds=int(_FIRST_TOKEN_LASTS.total_seconds()),
+    )
+    note = f"A key pair was made in {settings.database_dir}. Here is a token for 24 hours; "
+    print(note + "`media-inference token` makes others.", file=sys.stderr)  # noqa: T201
+    print(token, flush=True)  # noqa: T201  # the result of the first start

@@ -1,0 +1,125 @@
+"""One worker: loads the networks, then claims, runs and settles jobs until it is told to stop.
+
+Started by a supervisor as ``python -m media_inference.processes.worker_process``.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+
+import structlog
+
+from media_inference.artifacts.local_store import LocalStore
+from media_inference.errors import CannotStart
+from media_inference.media.reader import MediaReader
+from media_inference.models.kinds import Kind
+from media_inference.processes.database import open_database
+from media_inference.processes.logs import set_up_logs
+from media_inference.processes.media import open_decoder, open_store
+from media_inference.processes.networks import load_toolbox, refuse_other_models
+from media_inference.queue.job_queue import JobQueue
+from media_inference.queue.job_records import JobRecords
+from media_inference.queue.wake import Wake
+from media_inference.queue.worker_records import WorkerRecord, WorkerRecords
+from media_inference.settings import Settings, load_settings
+from media_inference.tasks.catalog import TASKS
+from media_inference.worker.lease import LeaseKeeper
+from media_inference.worker.loop import WorkerLoop
+from media_inference.worker.run_job import JobRunner
+from media_inference.worker.supervisor import EXIT_CANNOT_START
+
+log = structlog.get_logger()
+
+
+def main() -> int:
+    """Runs one worker; returns the exit code."""
+    arguments = _arguments()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
+    try:
+        settings = load_settings(_env_file=None)
+        set_up_logs(settings)
+        _work(settings, arguments)
+    except CannotStart as error:
+        print(f"media-inference: {error}", file=sys.stderr)  # noqa: T201  # for the operator
+        return EXIT_CANNOT_START
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="media-inference-worker")
+    parser.add_argument("--worker-id", required=True)
+    parser.add_argument("--workers", type=int, required=True, help="workers that share this machine")
+    parser.add_argument("--work-fd", type=int, required=True, help="read end of the pipe that says there is work")
+    parser.add_argument("--outcome-fd", type=int, help="write end of the pipe that says a job was settled")
+    return parser.parse_args()
+
+
+def _work(settings: Settings, arguments: argparse.Namespace) -> None:
+    stop = Wake.pipe()
+    told_to_stop = threading.Event()
+
+    def on_sigterm(_signal: int, _frame: object) -> None:
+        told_to_stop.set()
+        stop.ring()
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+    engine = open_database(settings, migrate=False)
+    refuse_other_models(settings, JobRecords(engine))
+    toolbox, device = load_toolbox(settings, threads=_threads(settings, arguments.workers))
+    decoder = open_decoder(settings)
+    store = open_store(settings)
+    decoder.warm()
+    queue = JobQueue(engine)
+    records = WorkerRecords(engine, patience=settings.lease_seconds)
+    keeper = LeaseKeeper(
+        queue,
+        records,
+        arguments.worker_id,
+        interval=settings.lease_seconds / 3,
+        job_timeout=settings.job_timeout,
+    )
+    loop = WorkerLoop(
+        worker_id=arguments.worker_id,
+        queue=queue,
+        runner=JobRunner(
+            queue=queue,
+            media=MediaReader(store, decoder),
+            tasks=TASKS,
+            toolbox=toolbox,
+            artifacts=LocalStore(settings.storage_dir),
+            max_retries=settings.worker_max_retries,
+        ),
+        keeper=keeper,
+        work=Wake(arguments.work_fd, None),
+        stop=stop,
+        poll_interval=settings.worker_poll_interval,
+        on_outcome=Wake(None, arguments.outcome_fd).ring,
+        told_to_stop=told_to_stop,
+    )
+    models = {
+        Kind.IMAGE_EMBEDDER.value: toolbox.image_embedder.name,
+        Kind.FACE_DETECTOR.value: toolbox.face_detector.name,
+        Kind.FACE_EMBEDDER.value: toolbox.face_embedder.name,
+    }
+    records.arrive(WorkerRecord(arguments.worker_id, device, models))
+    log.info("worker.ready", action="start", worker_id=arguments.worker_id, device=device, **models)
+    keeper.start()
+    try:
+        loop.run()
+    finally:
+        keeper.stop()
+        decoder.close()
+        store.close()
+        records.leave(arguments.worker_id)
+        engine.dispose()
+
+
+def _threads(settings: Settings, workers: int) -> int:
+    """An equal share of the cores for each worker."""
+    return settings.worker_threads or max(1, (os.cpu_count() or 1) // max(1, workers))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

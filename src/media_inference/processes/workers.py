@@ -1,0 +1,100 @@
+"""The worker processes of one machine, with the pipes that wake them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import sqlalchemy as sa
+import structlog
+
+from media_inference.queue.job_queue import JobQueue
+from media_inference.queue.leases import LeaseWatch
+from media_inference.queue.wake import Wake
+from media_inference.queue.worker_records import WorkerRecords
+from media_inference.settings import Settings
+from media_inference.worker.lease_guard import LeaseGuard
+from media_inference.worker.supervisor import Supervisor
+
+log = structlog.get_logger()
+
+
+class WorkerPool:
+    """Supervised workers. ``outcomes``: the pipe that they ring after each job, if the publisher is here."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: sa.Engine,
+        count: int,
+        *,
+        outcomes: Wake | None,
+        on_refusal: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._count = count
+        self._outcomes = outcomes
+        self._queue = JobQueue(engine)
+        self._records = WorkerRecords(engine, patience=settings.lease_seconds)
+        self._doorbells: dict[str, Wake] = {}
+        self._supervisor = Supervisor(
+            count, self._launch, on_death=self._on_death, on_stop=self._on_stop, on_refusal=on_refusal
+        )
+        self._guard = LeaseGuard(
+            LeaseWatch(engine, patience=settings.lease_seconds),
+            self._queue,
+            interval=settings.lease_seconds / 6,
+            on_silence=self._supervisor.kill,
+        )
+
+    def start(self) -> None:
+        """Starts the workers."""
+        self._supervisor.start()
+        self._guard.start()
+
+    def stop(self) -> None:
+        """Stops the workers; a job that can't be finished within the grace is put back."""
+        self._guard.stop()
+        self._supervisor.stop(self._settings.shutdown_grace)
+
+    def ring(self) -> None:
+        """There is work."""
+        for doorbell in list(self._doorbells.values()):
+            doorbell.ring()
+
+    def running(self) -> int:
+        """How many worker processes there are now."""
+        return len(self._supervisor.worker_ids())
+
+    def _launch(self, worker_id: str) -> subprocess.Popen[bytes]:
+        doorbell = Wake.pipe()
+        self._doorbells[worker_id] = doorbell
+        command = [sys.executable, "-m", "media_inference.processes.worker_process", "--worker-id", worker_id]
+        command += ["--workers", str(self._count)]
+        passed: list[int] = []
+        for option, descriptor in (
+            ("--work-fd", doorbell.reader),
+            ("--outcome-fd", None if self._outcomes is None else self._outcomes.writer),
+        ):
+            if descriptor is not None:
+                command += [option, str(descriptor)]
+                passed.append(descriptor)
+        environment = os.environ | self._settings.as_environment()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=passed, env=environment)
+        doorbell.close_reader()
+        return process
+
+    def _on_death(self, worker_id: str) -> None:
+        for job_id in self._queue.charge_worker(worker_id):
+            log.error("job.crashed_its_worker", action="charge_worker", job_id=job_id, worker_id=worker_id)
+        self._forget(worker_id)
+        self.ring()
+
+    def _on_stop(self, worker_id: str) -> None:
+        for job_id in self._queue.release_worker(worker_id):
+            log.warning("job.released", action="release_worker", job_id=job_id, worker_id=worker_id)
+        self._forget(worker_id)
+
+    def _forget(self, worker_id: str) -> None:
+        self._records.leave(worker_id)
+        self._doorbells.pop(worker_id).close()

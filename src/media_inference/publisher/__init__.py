@@ -1,0 +1,1 @@
+"""settled outcome -> the outside"""

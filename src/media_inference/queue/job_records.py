@@ -1,0 +1,154 @@
+"""Jobs as they are read, counted and cleaned up."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from media_inference.errors import ErrorCode
+from media_inference.jobs.job import Job, JobFailure, JobStatus
+from media_inference.queue.clock import Clock, wall_clock
+from media_inference.queue.engine import reading, writing
+from media_inference.queue.tables import collections, embedding_sets, jobs, outbox, queue
+
+_CLEANUP_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatistics:
+    """What the database knows about the work. ``oldest_waiting_ms``: age of the oldest claimable job."""
+
+    jobs_by_status: dict[str, int]
+    jobs_by_task_type: dict[str, int]
+    waiting_by_priority: dict[int, int]
+    oldest_waiting_ms: int | None
+    unpublished: int
+    artifact_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedJobs:
+    """Finished jobs that a cleanup removes, with the files that they have."""
+
+    job_ids: tuple[str, ...]
+    files: int
+    bytes: int
+
+
+class JobRecords:
+    """The jobs as the API shows them."""
+
+    def __init__(self, engine: sa.Engine, clock: Clock = wall_clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def get(self, job_id: str) -> Job | None:
+        """One job, or None."""
+        with reading(self._engine) as tx:
+            row = tx.execute(sa.select(jobs).where(jobs.c.job_id == job_id)).one_or_none()
+        return None if row is None else _job(row)
+
+    def existing(self, job_ids: Collection[str]) -> set[str]:
+        """Those of the ids that are jobs."""
+        with reading(self._engine) as tx:
+            return set(tx.scalars(sa.select(jobs.c.job_id).where(jobs.c.job_id.in_(job_ids))))
+
+    def statistics(self) -> QueueStatistics:
+        """Counts over all jobs."""
+        waiting = sa.select(queue).where(queue.c.lease_token.is_(None)).subquery()
+        with reading(self._engine) as tx:
+            by_kind = tx.execute(
+                sa.select(jobs.c.status, jobs.c.task_type, sa.func.count()).group_by(jobs.c.status, jobs.c.task_type)
+            ).all()
+            by_priority = tx.execute(sa.select(waiting.c.priority, sa.func.count()).group_by(waiting.c.priority))
+            waiting_by_priority = {int(priority): int(count) for priority, count in by_priority}
+            oldest = tx.scalar(
+                sa.select(sa.func.min(jobs.c.created_at)).join(waiting, waiting.c.job_id == jobs.c.job_id)
+            )
+            unpublished = tx.scalar(sa.select(sa.func.count()).select_from(outbox)) or 0
+            stored = tx.scalar(sa.select(sa.func.sum(jobs.c.artifact_bytes))) or 0
+        return QueueStatistics(
+            jobs_by_status={status: _sum(by_kind, 0, status) for status in JobStatus},
+            jobs_by_task_type={task: _sum(by_kind, 1, task) for task in sorted({row[1] for row in by_kind})},
+            waiting_by_priority=waiting_by_priority,
+            oldest_waiting_ms=None if oldest is None else max(0, self._clock() - oldest),
+            unpublished=unpublished,
+            artifact_bytes=stored,
+        )
+
+    def models(self) -> dict[str, str]:
+        """The model whose vectors each collection holds; a collection that never held one is left out."""
+        with reading(self._engine) as tx:
+            return {row.name: row.model for row in tx.execute(sa.select(*collections.c["name", "model"]))}
+
+    def check(self) -> None:
+        """Raises `sqlalchemy.exc.SQLAlchemyError` when the database can't be read or lacks its tables."""
+        with reading(self._engine) as tx:
+            tx.execute(sa.select(jobs.c.job_id).limit(1)).all()
+            tx.execute(sa.select(embedding_sets.c.set_id).limit(1)).all()
+
+    def clean_up(
+        self,
+        older_than_ms: int,
+        statuses: Sequence[JobStatus],
+        *,
+        dry_run: bool,
+        removed: Callable[[Sequence[str]], None],
+    ) -> FinishedJobs:
+        """Removes finished jobs that ended more than ``older_than_ms`` ago, a batch per transaction.
+
+        ``removed`` is called with the ids of each batch after its commit. With ``dry_run`` nothing is removed.
+        """
+        finished = sa.and_(
+            jobs.c.status.in_([status for status in statuses if status in {JobStatus.COMPLETED, JobStatus.FAILED}]),
+            jobs.c.completed_at <= self._clock() - older_than_ms,
+        )
+        if dry_run:
+            with reading(self._engine) as tx:
+                return _finished(tx.execute(_with_files().where(finished)).all())
+        batches: list[FinishedJobs] = []
+        while True:
+            with writing(self._engine) as tx:
+                batch = _finished(tx.execute(_with_files().where(finished).limit(_CLEANUP_BATCH)).all())
+                tx.execute(jobs.delete().where(jobs.c.job_id.in_(batch.job_ids)))
+            if not batch.job_ids:
+                break
+            removed(batch.job_ids)
+            batches.append(batch)
+        return FinishedJobs(
+            tuple(job_id for batch in batches for job_id in batch.job_ids),
+            sum(batch.files for batch in batches),
+            sum(batch.bytes for batch in batches),
+        )
+
+
+def _with_files() -> sa.Select[str, int, int]:
+    return sa.select(jobs.c.job_id, jobs.c.artifact_files, jobs.c.artifact_bytes)
+
+
+def _finished(rows: Sequence[sa.Row[str, int, int]]) -> FinishedJobs:
+    return FinishedJobs(tuple(row[0] for row in rows), sum(row[1] for row in rows), sum(row[2] for row in rows))
+
+
+def _sum(rows: Sequence[sa.Row[str, str, int]], column: int, value: str) -> int:
+    return sum(row[2] for row in rows if row[column] == value)
+
+
+def _job(row: sa.Row[*tuple[Any, ...]]) -> Job:
+    failure = None
+    if row.error_code is not None:
+        failure = JobFailure(ErrorCode(row.error_code), row.error_message, row.error_retryable)
+    return Job(
+        job_id=row.job_id,
+        task_type=row.task_type,
+        media_store_id=row.media_store_id,
+        status=JobStatus(row.status),
+        priority=row.priority,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        attempts=row.attempts,
+        result=row.result if row.status == JobStatus.COMPLETED else None,
+        error=failure,
+    )

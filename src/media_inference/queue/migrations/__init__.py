@@ -1,0 +1,1 @@
+"""database of an older release -> today's tables"""

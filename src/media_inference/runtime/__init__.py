@@ -1,0 +1,1 @@
+"""weights -> warm session (the only home of ONNX Runtime)"""

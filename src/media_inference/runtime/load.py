@@ -1,0 +1,23 @@
+"""A model of the catalogue to a network that is ready to work."""
+
+from pathlib import Path
+
+from media_inference.errors import CannotStart, JobError
+from media_inference.models.model import Model, Network
+from media_inference.runtime.session import OrtSession
+from media_inference.runtime.weights import read
+
+
+def load_network(model: Model, models_dir: Path, threads: int) -> Network:
+    """The network of a model, run once.
+
+    ``threads``: how many it may use for one picture. Raises `CannotStart` with one line when a file is missing, is not
+    the pinned one, is no graph, or does not give what its kind promises.
+    """
+    sessions = {
+        file.name: OrtSession(read(model, file, models_dir), model=model.name, threads=threads) for file in model.files
+    }
+    try:
+        return model.network(model.name, sessions)
+    except JobError as error:
+        raise CannotStart(f"model {model.name}: {error.message}; it is not what the catalogue describes") from error

@@ -1,0 +1,81 @@
+"""The files of a model, checked against their pins."""
+
+import hashlib
+from pathlib import Path
+from typing import assert_never
+
+from media_inference.errors import CannotStart
+from media_inference.models.model import BuiltFile, HubFile, LocalFile, Model, WeightsFile
+
+CUSTOM_FOLDER = "custom"
+"""Folder below the models folder with the users' own models."""
+
+
+def locate(model: Model, file: HubFile | LocalFile, models_dir: Path) -> Path:
+    """Where a file of a model lies, whether it is there or not."""
+    return models_dir / (model.name if isinstance(file, HubFile) else CUSTOM_FOLDER) / file.name
+
+
+def read(model: Model, file: WeightsFile, models_dir: Path) -> bytes:
+    """The bytes of one file, the very ones that were checked.
+
+    Raises `CannotStart` when the file is missing or is not the one that was pinned.
+    """
+    match file:
+        case BuiltFile():
+            return file.build()
+        case HubFile() | LocalFile():
+            return _read_pinned(model, file, locate(model, file, models_dir))
+        case _:
+            assert_never(file)
+
+
+def on_disk(model: Model, models_dir: Path) -> bool:
+    """Whether all files of a model are there (their sizes looked at, their hashes not)."""
+    return all(isinstance(file, BuiltFile) or _is_there(locate(model, file, models_dir), file) for file in model.files)
+
+
+def sha256_of(path: Path) -> str | None:
+    """The hash of a file in lower-case hex, None when there is no such file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def _is_there(path: Path, file: HubFile | LocalFile) -> bool:
+    return path.is_file() and (isinstance(file, LocalFile) or path.stat().st_size == file.size)
+
+
+def _read_pinned(model: Model, file: HubFile | LocalFile, path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CannotStart(_missing(model, file, path, error)) from None
+    if isinstance(file, HubFile) and len(content) != file.size:
+        raise CannotStart(f"model {model.name}: {path} has {len(content)} bytes, expected {file.size}; {_mend(file)}")
+    found = hashlib.sha256(content).hexdigest()
+    if found != file.sha256:
+        raise CannotStart(
+            f"model {model.name}: {path} is not the file that was pinned"
+            f" (sha256 {found[:12]}…, expected {file.sha256[:12]}…); {_mend(file)}"
+        )
+    return content
+
+
+def _missing(model: Model, file: HubFile | LocalFile, path: Path, error: OSError) -> str:
+    if not isinstance(error, FileNotFoundError):
+        return f"model {model.name}: {path} can't be read ({error.strerror})"
+    if isinstance(file, LocalFile):
+        return f"model {model.name}: {file.name} is not in {path.parent}; put it there"
+    return (
+        f"model {model.name}: {file.name} is not in {path.parent};"
+        f" run `media-inference models pull {model.name}` or copy the file there"
+    )
+
+
+def _mend(file: HubFile | LocalFile) -> str:
+    if isinstance(file, HubFile):
+        return "remove it and pull the model again"
+    return "put the right file there, or correct sha256 in its .toml"

@@ -1,0 +1,149 @@
+"""Every knob, read once from the environment and ``.env``, frozen."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from media_inference.errors import CannotStart
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Bytes = Annotated[int, Field(ge=1, le=1 << 40)]
+
+
+def _media_store_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme in {"http", "https"} and parts.hostname:
+        return value.rstrip("/")
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        return value
+    raise ValueError("expected http(s)://host[:port][/path] or file:///folder")
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("expected http(s)://host[:port]")
+    return value.rstrip("/")
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class Settings(BaseSettings):
+    """The settings by their field names; the environment has the same names in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, case_sensitive=False
+    )
+
+    # Where things are kept
+    database_dir: Path = Path("data")
+    database_url: str = ""
+    storage_dir: Path = Path()
+    models_dir: Path = Path("~/.cache/media-inference/models")
+
+    # Who may do what
+    public_key_path: Path | None = None
+    auth_disabled: bool = False
+    token_issuer: str | None = None
+    token_audience: str | None = None
+
+    # Working
+    worker_poll_interval: Seconds = 1.0
+    worker_max_retries: Annotated[int, Field(ge=0, le=100)] = 3
+    worker_threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    lease_seconds: Annotated[float, Field(ge=3, le=3600)] = 30.0
+    job_timeout: Seconds = 120.0
+    shutdown_grace: Seconds = 20.0
+
+    # Pictures
+    media_store_url: Annotated[str, AfterValidator(_media_store_url)] | None = None
+    media_store_stub: bool = False
+    media_store_token: SecretStr | None = None
+    media_store_timeout: Seconds = 30.0
+    max_image_bytes: Bytes = 100 * 1024 * 1024
+    max_image_pixels: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100_000_000
+    decode_timeout: Seconds = 30.0
+    decoder_memory_bytes: Annotated[int, Field(ge=512 << 20, le=1 << 40)] = 2 << 30
+
+    # Vectors
+    qdrant_url: Annotated[str, AfterValidator(_http_url)] | None = None
+    qdrant_timeout: Seconds = 10.0
+
+    # Models
+    image_model: str = "clip-vit-b-32"
+    face_detector: str = "yunet-2023mar"
+    face_model: str = "auraface-v1"
+
+    log_level: LogLevel = LogLevel.INFO
+    log_format: Literal["auto", "text", "json"] = "auto"
+
+    @model_validator(mode="after")
+    def _fill_in(self) -> Self:
+        """The defaults that follow from other settings."""
+        derived: dict[str, Any] = {"database_dir": self.database_dir.expanduser().resolve()}
+        data = derived["database_dir"]
+        derived["database_url"] = self.database_url or f"sqlite:///{data}/inference.db"
+        given = "storage_dir" in self.model_fields_set
+        derived["storage_dir"] = self.storage_dir.expanduser().resolve() if given else data / "inference" / "jobs"
+        derived["models_dir"] = self.models_dir.expanduser().resolve()
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+        return self
+
+    def as_environment(self) -> dict[str, str]:
+        """The environment that gives a child process these settings."""
+        revealed = (
+            (name, value.get_secret_value() if isinstance(value, SecretStr) else value)
+            for name, value in self
+            if value is not None
+        )
+        return {name.upper(): str(value) for name, value in revealed}
+
+    @property
+    def key_path(self) -> Path:
+        """The public key that tokens are checked with."""
+        return self.public_key_path or self.database_dir / "public_key.pem"
+
+    @property
+    def private_key_path(self) -> Path:
+        """The private key that `up` made, if it did."""
+        return self.database_dir / "private_key.pem"
+
+    @property
+    def qdrant_dir(self) -> Path:
+        """The embedded vector store."""
+        return self.database_dir / "qdrant"
+
+    @property
+    def media_dir(self) -> Path:
+        """The built-in media store."""
+        return self.database_dir / "media"
+
+
+def load_settings(**given: object) -> Settings:
+    """The settings of this process; ``given`` ones win over the environment.
+
+    Raises `CannotStart` with one line that says what was expected and what came.
+    """
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        raise CannotStart("; ".join(_explain(dict(problem)) for problem in error.errors())) from None
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    name = ".".join(str(part) for part in problem["loc"][:1]).upper() or "settings"
+    expected = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    expected = expected if expected.startswith("expected") else f"expected {expected}"
+    return f"{name}: {expected}, got {problem['input']!r}"

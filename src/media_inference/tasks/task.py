@@ -1,0 +1,21 @@
+"""What a task is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from media_inference.jobs.job import Claim
+from media_inference.jobs.outcome import Findings
+from media_inference.media.reader import Media
+from media_inference.tasks.toolbox import Toolbox
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A kind of work that a job asks for.
+
+    ``find`` looks at one media item and returns what it found; it may raise any `JobError`, and writes nothing.
+    """
+
+    type: str
+    summary: str
+    find: Callable[[Claim, Media, Toolbox], Findings]

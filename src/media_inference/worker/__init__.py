@@ -1,0 +1,1 @@
+"""claimed job -> settled outcome"""

@@ -1,0 +1,64 @@
+"""Claims jobs one after the other until it is told to stop."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from media_inference.queue.job_queue import JobQueue
+from media_inference.queue.wake import Wake, wait_for
+from media_inference.worker.lease import LeaseKeeper
+from media_inference.worker.run_job import JobRunner
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class WorkerLoop:
+    """One worker's day.
+
+    ``work`` and ``stop`` wake it while it waits; ``on_outcome`` is called after every attempt, to wake the publisher.
+    """
+
+    worker_id: str
+    queue: JobQueue
+    runner: JobRunner
+    keeper: LeaseKeeper
+    work: Wake
+    stop: Wake
+    poll_interval: float
+    on_outcome: Callable[[], None]
+    told_to_stop: threading.Event
+
+    def run(self) -> None:
+        """Works until it is told to stop, or nobody is left who could ring for work; finishes the running job."""
+        while not self.told_to_stop.is_set():
+            try:
+                worked = self._work_once()
+            except SQLAlchemyError as error:
+                log.warning("worker.database_error", action="claim", worker_id=self.worker_id, error=str(error))
+                worked = False
+            if not worked and not wait_for(self.work, self.stop, timeout=self.poll_interval):
+                return
+
+    def _work_once(self) -> bool:
+        claim = self.queue.claim(self.worker_id)
+        if claim is None:
+            return False
+        begun = time.perf_counter()
+        with self.keeper.holding(claim):
+            ending = self.runner.run(claim)
+        self.on_outcome()
+        log.info(
+            "job.done",
+            action=ending.value,
+            job_id=claim.job_id,
+            task_type=claim.task_type,
+            media_store_id=claim.media_store_id,
+            attempt=claim.attempt,
+            ms=round((time.perf_counter() - begun) * 1000, 1),
+        )
+        return True

@@ -1,0 +1,80 @@
+"""One attempt at one job, from the claim to the settled outcome. Read this first."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import structlog
+
+from media_inference.artifacts.store import ArtifactStore
+from media_inference.errors import ErrorCode, JobError, PermanentError, TransientError
+from media_inference.jobs.job import Claim
+from media_inference.jobs.outcome import Findings
+from media_inference.jobs.retry import Backoff
+from media_inference.media.reader import MediaReader
+from media_inference.queue.job_queue import JobQueue
+from media_inference.tasks.task import Task
+from media_inference.tasks.toolbox import Toolbox
+
+log = structlog.get_logger()
+
+
+class Ending(StrEnum):
+    """How an attempt ended. ``dropped``: the job was deleted or given to somebody else meanwhile."""
+
+    SETTLED = "settled"
+    RETRIED = "retried"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRunner:
+    """Runs claimed jobs."""
+
+    queue: JobQueue
+    media: MediaReader
+    tasks: Mapping[str, Task]
+    toolbox: Toolbox
+    artifacts: ArtifactStore
+    max_retries: int
+    backoff: Backoff = field(default_factory=Backoff)
+    chance: Callable[[], float] = random.random
+
+    def run(self, claim: Claim) -> Ending:
+        """Finds, settles, and says how it ended; every error of the attempt leaves through `_give_up`."""
+        try:
+            return self._settle(claim, self._find(claim))
+        except JobError as error:
+            return self._give_up(claim, error)
+        except MemoryError:
+            return self._give_up(claim, TransientError(ErrorCode.INTERNAL, "the worker ran out of memory"))
+        except Exception:
+            log.exception("job.error", action="run_job", job_id=claim.job_id, task_type=claim.task_type)
+            return self._give_up(
+                claim, TransientError(ErrorCode.INTERNAL, "an unexpected error; see the service's log")
+            )
+
+    def _find(self, claim: Claim) -> Findings:
+        task = self.tasks.get(claim.task_type)
+        if task is None:
+            raise PermanentError(ErrorCode.INTERNAL, f"this worker does not know the task {claim.task_type}")
+        media = self.media.open(claim.media_store_id)
+        return task.find(claim, media, self.toolbox)
+
+    def _settle(self, claim: Claim, findings: Findings) -> Ending:
+        staged = self.artifacts.stage(claim.job_id, claim.lease_token, findings.artifacts)
+        try:
+            accepted = self.queue.settle(claim, findings, staged.promote)
+        finally:
+            staged.discard()
+        return Ending.SETTLED if accepted else Ending.DROPPED
+
+    def _give_up(self, claim: Claim, error: JobError) -> Ending:
+        if isinstance(error, TransientError) and claim.failures < self.max_retries:
+            delay = max(self.backoff.delay(claim.failures + 1, self.chance()), error.retry_after or 0.0)
+            held, ending = self.queue.retry(claim, error, delay), Ending.RETRIED
+        else:
+            held, ending = self.queue.fail(claim, error), Ending.FAILED
+        return ending if held else Ending.DROPPED

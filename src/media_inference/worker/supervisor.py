@@ -1,0 +1,106 @@
+"""Keeps a number of worker processes running."""
+
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+import structlog
+
+log = structlog.get_logger()
+
+EXIT_CANNOT_START = 3
+_LIVED_LONG = 10.0
+_FIRST_DELAY, _LONGEST_DELAY = 0.05, 15.0
+
+
+class Supervisor:
+    """Starts ``count`` workers and one anew for each that dies, sooner the longer it lived.
+
+    ``launch`` starts the process of a worker id. The id of each worker that ended goes to ``on_death``, before the next
+    is started, or to ``on_stop`` when it was told to stop. ``on_refusal`` is called when a worker can't start as things
+    are set up (exit 3): starting another would end the same way.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        launch: Callable[[str], subprocess.Popen[bytes]],
+        *,
+        on_death: Callable[[str], None],
+        on_stop: Callable[[str], None],
+        on_refusal: Callable[[], None],
+    ) -> None:
+        self._launch = launch
+        self._on_death = on_death
+        self._on_stop = on_stop
+        self._on_refusal = on_refusal
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._threads = [
+            threading.Thread(target=self._keep_one, name=f"supervisor-{slot}", daemon=True) for slot in range(count)
+        ]
+
+    def start(self) -> None:
+        """Starts all workers."""
+        for thread in self._threads:
+            thread.start()
+
+    def worker_ids(self) -> list[str]:
+        """The workers that run now."""
+        with self._lock:
+            return list(self._running)
+
+    def kill(self, worker_id: str) -> None:
+        """Ends a worker that hangs; it is charged and replaced like one that died."""
+        with self._lock:
+            if process := self._running.get(worker_id):
+                process.kill()
+
+    def stop(self, grace: float) -> None:
+        """Asks all workers to finish what they do, and kills those that have not after ``grace`` seconds."""
+        with self._lock:
+            self._stopping.set()
+            running = list(self._running.values())
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + grace
+        for process in running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+        for thread in self._threads:
+            thread.join()
+
+    def _keep_one(self) -> None:
+        delay = _FIRST_DELAY
+        while True:
+            worker_id = f"worker-{uuid.uuid4().hex[:12]}"
+            begun = time.monotonic()
+            process = self._begin(worker_id)
+            if process is None:
+                return
+            status = process.wait()
+            with self._lock:
+                del self._running[worker_id]
+            if self._stopping.is_set():
+                self._on_stop(worker_id)
+                return
+            self._on_death(worker_id)
+            if status == EXIT_CANNOT_START:
+                self._on_refusal()
+                return
+            lived_long = time.monotonic() - begun > _LIVED_LONG
+            delay = _FIRST_DELAY if lived_long else min(delay * 2, _LONGEST_DELAY)
+            log.error("worker.died", action="restart", worker_id=worker_id, exit_status=status, delay_s=delay)
+            self._stopping.wait(delay)
+
+    def _begin(self, worker_id: str) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if self._stopping.is_set():
+                return None
+            process = self._running[worker_id] = self._launch(worker_id)
+        return process
