@@ -4,6 +4,7 @@
 
     MediaInferenceError
     ├── CannotStart                  one line for the operator, exit code 3
+    ├── DatabaseUnavailable          the database does not answer; nothing is lost, it is asked again
     ├── UploadRefused                a file that the media store does not take
     ├── DownloadFailed               a model's file could not be had from the hub
     │   └── HubUnreachable           the hub does not answer at all
@@ -41,6 +42,10 @@ class MediaInferenceError(Exception):
 
 class CannotStart(MediaInferenceError):
     """A process can't start as it is set up. The message says what is wrong and how to mend it, in one line."""
+
+
+class DatabaseUnavailable(MediaInferenceError):
+    """The database can't be read or written now: locked for too long, gone, or without its tables."""
 
 
 class UploadRefused(MediaInferenceError):

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -129,7 +129,7 @@ def test_a_retry_after_is_passed_on(service: Service, store: HttpStore) -> None:
 
 
 def test_retry_after_may_be_a_date() -> None:
-    soon = datetime.now(timezone.utc) + timedelta(seconds=90)
+    soon = datetime.now(UTC) + timedelta(seconds=90)
     assert seconds_to_wait(format_datetime(soon, usegmt=True)) == pytest.approx(90, abs=2)
 
 

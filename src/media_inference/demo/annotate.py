@@ -50,9 +50,7 @@ def _draw_dot(draw: ImageDraw.ImageDraw, x: float, y: float, stroke: int, colour
     draw.circle((x, y), stroke, fill=colour)
 
 
-def _draw_label(
-    draw: ImageDraw.ImageDraw, text: str, box: tuple[float, float, float, float], stroke: int
-) -> None:
+def _draw_label(draw: ImageDraw.ImageDraw, text: str, box: tuple[float, float, float, float], stroke: int) -> None:
     font = ImageFont.load_default(size=stroke * 6)
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     height = bottom - top + 2 * stroke

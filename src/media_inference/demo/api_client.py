@@ -69,17 +69,21 @@ class ApiClient:
         return results
 
     def _call(self, method: str, path: str, **content: Any) -> httpx2.Response:
+        answer = self._send(method, path, **content)
         for _ in range(_TRIES):
-            try:
-                answer = self._client.request(method, path, **content)
-            except httpx2.TransportError as error:
-                raise DemoFailed(f"the service does not answer: {error or type(error).__name__}") from error
-            if answer.is_success:
-                return answer
             if answer.status_code not in {429, 503}:
                 break
             time.sleep(_pause(answer))
-        raise Refused(_failure(answer))
+            answer = self._send(method, path, **content)
+        if not answer.is_success:
+            raise Refused(_failure(answer))
+        return answer
+
+    def _send(self, method: str, path: str, **content: Any) -> httpx2.Response:
+        try:
+            return self._client.request(method, path, **content)
+        except httpx2.TransportError as error:
+            raise DemoFailed(f"the service does not answer ({type(error).__name__})") from error
 
 
 def _pause(answer: httpx2.Response) -> float:

@@ -35,9 +35,7 @@ class Gatherer:
             (self.out / folder).mkdir(parents=True, exist_ok=True)
         photos = [self._photo(number, errand) for number, errand in enumerate(errands, 1)]
         by_id = {photo.media_store_id: photo for photo in photos}
-        return tuple(
-            self._with_neighbours(photo, errand, by_id) for photo, errand in zip(photos, errands, strict=True)
-        )
+        return tuple(self._with_neighbours(photo, errand, by_id) for photo, errand in zip(photos, errands, strict=True))
 
     def _photo(self, number: int, errand: Errand) -> PhotoResult:
         result = PhotoResult(errand.photo.name, errand.describe(), errand.media_store_id, faces=_faces(errand))
@@ -71,9 +69,7 @@ class Gatherer:
         (self.out / link).write_bytes(crop)
         return replace(face, crop=link)
 
-    def _with_neighbours(
-        self, photo: PhotoResult, errand: Errand, by_id: dict[str | None, PhotoResult]
-    ) -> PhotoResult:
+    def _with_neighbours(self, photo: PhotoResult, errand: Errand, by_id: dict[str | None, PhotoResult]) -> PhotoResult:
         near: list[Json] | None = None
         if photo.media_store_id is not None and errand.completed("image_embedding"):
             media_store_id = photo.media_store_id

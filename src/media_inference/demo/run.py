@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
@@ -31,39 +31,34 @@ from media_inference.models.model import Model
 from media_inference.processes.media import open_decoder
 from media_inference.settings import Settings
 
+_WORKERS = 1
 _WIDTH_WITHOUT_TERMINAL = 140
 
 
-@dataclass(frozen=True, slots=True)
-class DemoOrder:
-    """What to show: the photos of ``folder``, or samples; the report goes into the folder ``out``."""
+def run_demo(settings: Settings, folder: Path | None, out: Path, *, as_json: bool = False) -> int:
+    """Runs all tasks on the photos of ``folder``, or on samples, and writes a report into the folder ``out``.
 
-    out: Path
-    folder: Path | None = None
-    workers: int = 1
-    as_json: bool = False
-
-
-def run_demo(order: DemoOrder, settings: Settings) -> int:
-    """Runs the demo; returns 0 when every job completed and 1 otherwise.
-
-    The result goes to stdout, progress and failures to stderr. Raises `CannotStart`.
+    Returns 0 when every job completed and 1 otherwise. The result goes to stdout, progress and failures to stderr.
+    Raises `CannotStart`.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         with DemoProgress(console) as progress:
-            result = _run(order, settings, console, progress)
-            report = write_report(result, order.out)
+            result = _run(settings, folder, out, console, progress)
+            report = write_report(result, out)
     except DemoFailed as error:
         console.print(Text(f"media-inference: {error}"))
         return 1
-    _print_result(result, as_json=order.as_json)
+    except OSError as error:
+        console.print(Text(f"media-inference: the report can't be written: {error}"))
+        return 1
+    _print_result(result, as_json=as_json)
     return _sum_up(result, report, console)
 
 
-def _run(order: DemoOrder, settings: Settings, console: Console, progress: DemoProgress) -> DemoResult:
-    choice = sample_photos() if order.folder is None else photos_in(order.folder)
-    _make_folder(order.out)
+def _run(settings: Settings, folder: Path | None, out: Path, console: Console, progress: DemoProgress) -> DemoResult:
+    choice = sample_photos() if folder is None else photos_in(folder)
+    _make_folder(out)
     progress.say("looking for models")
     chosen = models_for(settings, progress.download)
     notices = [chosen.notice] if chosen.notice else []
@@ -74,7 +69,7 @@ def _run(order: DemoOrder, settings: Settings, console: Console, progress: DemoP
     progress.say("starting the service")
     began = time.monotonic()
     environment = private_environment(os.environ, settings, chosen.models)
-    with private_up(environment, order.workers) as up, ApiClient(up.url, up.token) as client:
+    with private_up(environment, _WORKERS) as up, ApiClient(up.url, up.token) as client:
         started = time.monotonic()
         progress.say("running jobs", len(choice.photos) * len(TASK_TYPES))
         errands = [submit(client, photo) for photo in choice.photos]
@@ -82,8 +77,8 @@ def _run(order: DemoOrder, settings: Settings, console: Console, progress: DemoP
         wait(client, errands, progress.step)
         worked = time.monotonic()
         progress.say("drawing pictures")
-        with open_decoder(settings) as decoder:
-            photos = Gatherer(client, decoder, order.out).gather(errands)
+        with closing(open_decoder(settings)) as decoder:
+            photos = Gatherer(client, decoder, out).gather(errands)
         progress.say("stopping the service")
     models = _models_used(chosen.models)
     return DemoResult(__version__, models, photos, started - began, worked - started, tuple(notices))

@@ -5,16 +5,15 @@ from rich.text import Text
 
 from media_inference.demo.result import DemoResult, JobResult, Neighbour, PhotoResult
 
+_NUMBERS = {"Faces", "Score"}
 _STATUS_STYLES = {"completed": "green", "failed": "bold red"}
 
 
 def table_of(result: DemoResult) -> Table:
     """One row per photo and task: status, faces, nearest neighbour with its score."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading, justify in (("Photo", "left"), ("Task", "left"), ("Status", "left"), ("Faces", "right")):
-        table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=True)
-    table.add_column("Nearest neighbour", no_wrap=True)
-    table.add_column("Score", justify="right", no_wrap=True)
+    for heading in ("Photo", "Task", "Status", "Faces", "Nearest neighbour", "Score"):
+        table.add_column(heading, justify="right" if heading in _NUMBERS else "left", no_wrap=True)
     for photo in result.photos:
         for job in photo.jobs:
             table.add_row(*_row(photo, job))

@@ -37,21 +37,13 @@ class GuardedChild:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._decoded = 0
-        self._held = contextlib.ExitStack()
         self._stderr = memory_file.sized(STDERR_BYTES)  # it can't grow, however much the child has to say
-        self._held.callback(os.close, self._stderr)
-        self._channel, end = (self._held.enter_context(half) for half in socket.socketpair())
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-m", CHILD, str(end.fileno()), limits.to_json()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._stderr,
-            env={},
-            cwd="/",
-            pass_fds=(end.fileno(),),
-            start_new_session=True,
-        )
-        end.close()
+        with contextlib.ExitStack() as held:
+            held.callback(os.close, self._stderr)
+            self._channel, end = (held.enter_context(half) for half in socket.socketpair())
+            self._process = self._spawn(end)
+            end.close()
+            self._held = held.pop_all()
         self._expect_ready()
 
     @property
@@ -80,6 +72,18 @@ class GuardedChild:
         self._process.kill()
         self._process.wait()
         self._held.close()
+
+    def _spawn(self, end: socket.socket) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-m", CHILD, str(end.fileno()), self._limits.to_json()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._stderr,
+            env={},
+            cwd="/",
+            pass_fds=(end.fileno(),),
+            start_new_session=True,
+        )
 
     def _expect_ready(self) -> None:
         with self._losing():
@@ -120,7 +124,8 @@ class GuardedChild:
 
     def _last_words(self) -> str:
         end = os.lseek(self._stderr, 0, os.SEEK_CUR)  # the child writes at the same position
-        words = os.pread(self._stderr, STDERR_TAIL, max(0, end - STDERR_TAIL))
+        start = max(0, end - STDERR_TAIL)
+        words = os.pread(self._stderr, end - start, start)
         return words.decode(errors="replace").strip()
 
 

@@ -133,10 +133,16 @@ def _squares(boxes: Boxes) -> Boxes:
 
 def _run(session: Session, picture: Pixels, boxes: Boxes, side: int) -> dict[str, Tensor]:
     """The outputs of a network for all boxes, a bounded batch at a time."""
-    batches = [boxes[start : start + BATCH] for start in range(0, len(boxes), BATCH)]
-    inputs = [normalise([_crop(picture, box, side) for box in batch], MEAN, STD) for batch in batches]
-    runs = [session.run({"input": tensor}) for tensor in inputs or [np.empty((0, 3, side, side), np.float32)]]
+    batches = [boxes[start : start + BATCH] for start in range(0, len(boxes), BATCH)] or [boxes]
+    runs = [session.run({"input": _crops(picture, batch, side)}) for batch in batches]
     return {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
+
+
+def _crops(picture: Pixels, boxes: Boxes, side: int) -> Tensor:
+    crops = np.empty((len(boxes), side, side, 3), np.uint8)
+    for index, box in enumerate(boxes):
+        crops[index] = _crop(picture, box, side)
+    return normalise(crops, MEAN, STD)
 
 
 def _crop(picture: Pixels, box: NDArray[np.float32], side: int) -> Pixels:

@@ -61,9 +61,9 @@ def _middle(picture: Pixels, longest: int) -> Pixels:
     return np.ascontiguousarray(picture[top : top + longest, left : left + longest])
 
 
-def normalise(pictures: Sequence[Pixels], mean: NDArray[np.float32], std: NDArray[np.float32]) -> Tensor:
+def normalise(pictures: Sequence[Pixels] | Pixels, mean: NDArray[np.float32], std: NDArray[np.float32]) -> Tensor:
     """Pictures of one size to [N, 3, height, width] float32, ``(x - mean) / std`` with both in units of 0..255."""
-    batch = np.stack(pictures).astype(np.float32)
+    batch = np.asarray(pictures, np.float32)
     return np.ascontiguousarray(((batch - mean) / std).transpose(0, 3, 1, 2))
 
 

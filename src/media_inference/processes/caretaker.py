@@ -3,10 +3,9 @@
 import threading
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from media_inference.artifacts.local_store import LocalStore
-from media_inference.errors import TransientError
+from media_inference.errors import DatabaseUnavailable, TransientError
 from media_inference.queue.job_records import JobRecords
 
 log = structlog.get_logger()
@@ -37,8 +36,8 @@ class Caretaker:
         while True:
             try:
                 removed = self._artifacts.sweep(_OLD_ENOUGH, self._records.existing)
-            except (SQLAlchemyError, TransientError) as error:
-                log.warning("files.sweep_failed", action="sweep", error=type(error).__name__)
+            except (DatabaseUnavailable, TransientError) as error:
+                log.warning("files.sweep_failed", action="sweep", error=str(error))
             else:
                 if removed:
                     log.info("files.swept", action="sweep", removed=removed)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from media_inference.errors import CannotStart
+from media_inference.errors import CannotStart, DatabaseUnavailable
 from media_inference.queue.engine import open_engine
 from media_inference.queue.migrate import database_revision, newest_revision
 from media_inference.queue.migrate import migrate as apply_migrations
@@ -33,6 +33,7 @@ def open_database(settings: Settings, *, migrate: bool) -> sa.Engine:
                 f"the database is at revision {found or 'none'}, this release needs {newest_revision()}: "
                 "run `media-inference migrate`"
             )
-    except SQLAlchemyError as error:
-        raise CannotStart(f"DATABASE_URL: the database can't be opened ({getattr(error, 'orig', error)})") from None
+    except (DatabaseUnavailable, SQLAlchemyError) as error:
+        reason = getattr(error, "orig", None) or error
+        raise CannotStart(f"DATABASE_URL: the database can't be opened ({reason})") from None
     return engine

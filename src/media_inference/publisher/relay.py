@@ -5,9 +5,8 @@ import threading
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
-from media_inference.errors import TransientError
+from media_inference.errors import DatabaseUnavailable, TransientError
 from media_inference.jobs.retry import Backoff
 from media_inference.publisher.vectors import VectorPublisher
 from media_inference.queue.wake import Wake, wait_for
@@ -70,7 +69,7 @@ class Relay:
         try:
             while self._publisher.publish_some():
                 pass
-        except (TransientError, SQLAlchemyError) as error:
+        except (TransientError, DatabaseUnavailable) as error:
             return self._note_failure(error)
         if self._failures:
             log.info("publisher.recovered", action="publish", after_failures=self._failures)
@@ -79,7 +78,7 @@ class Relay:
 
     def _note_failure(self, error: Exception) -> float:
         self._failures += 1
-        self._last_error = error.message if isinstance(error, TransientError) else type(error).__name__
+        self._last_error = error.message if isinstance(error, TransientError) else str(error)
         if self._failures == 1:
             log.warning("publisher.waiting", action="publish", error=str(error))
         return self._backoff.delay(self._failures, random.random())  # noqa: S311  # jitter, not a secret

@@ -8,8 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from media_inference.errors import CannotStart, ErrorCode, TransientError
+from media_inference.errors import CannotStart, DatabaseUnavailable, ErrorCode, TransientError
 
 # https://www.sqlite.org/wal.html#walresetbug: earlier versions can corrupt a WAL database that several processes write.
 _WAL_IS_SAFE = (3, 51, 3)
@@ -71,23 +72,33 @@ def open_engine(url: str) -> sa.Engine:
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """One writing transaction; it takes the write lock first, so that what it reads can't change before it writes.
 
-    Raises `TransientError`: `storage_full` when there is no room.
+    Raises `DatabaseUnavailable`, or `TransientError` (`storage_full`) when there is no room.
     """
-    with engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connection:
-        try:
-            with connection.begin():
-                yield connection
-        except OperationalError as error:
-            if _is_out_of_room(error):
-                raise TransientError(ErrorCode.STORAGE_FULL, "no room left for the database") from error
-            raise
+    with (
+        _errors_mapped(),
+        engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connection,
+        connection.begin(),
+    ):
+        yield connection
 
 
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """One consistent view of the database."""
-    with engine.connect() as connection, connection.begin():
+    """One consistent view of the database. Raises `DatabaseUnavailable`."""
+    with _errors_mapped(), engine.connect() as connection, connection.begin():
         yield connection
+
+
+@contextmanager
+def _errors_mapped() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        if _is_out_of_room(error):
+            raise TransientError(ErrorCode.STORAGE_FULL, "no room left for the database") from error
+        raise DatabaseUnavailable(str(error.orig)) from error
+    except PoolTimeout as error:
+        raise DatabaseUnavailable("all connections are in use") from error
 
 
 def _is_out_of_room(error: OperationalError) -> bool:

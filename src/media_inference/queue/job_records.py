@@ -83,7 +83,7 @@ class JobRecords:
             return {row.name: row.model for row in tx.execute(sa.select(*collections.c["name", "model"]))}
 
     def check(self) -> None:
-        """Raises `sqlalchemy.exc.SQLAlchemyError` when the database can't be read or lacks its tables."""
+        """Raises `DatabaseUnavailable` when the database can't be read or lacks its tables."""
         with reading(self._engine) as tx:
             tx.execute(sa.select(jobs.c.job_id).limit(1)).all()
             tx.execute(sa.select(embedding_sets.c.set_id).limit(1)).all()

@@ -36,11 +36,11 @@ def on_disk(model: Model, models_dir: Path) -> bool:
 
 
 def sha256_of(path: Path) -> str | None:
-    """The hash of a file in lower-case hex, None when there is no such file."""
+    """The hash of a file in lower-case hex, None when it is not there or can't be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
+    except OSError:
         return None
 
 

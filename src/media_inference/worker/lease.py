@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
+from media_inference.errors import DatabaseUnavailable
 from media_inference.jobs.job import Claim
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.worker_records import WorkerRecords
@@ -77,8 +77,8 @@ class LeaseKeeper:
         while not self._stopped.wait(self._interval):
             try:
                 self._beat()
-            except SQLAlchemyError as error:
-                log.warning("lease.beat_failed", action="renew", worker_id=self._worker_id, error=type(error).__name__)
+            except DatabaseUnavailable as error:
+                log.warning("lease.beat_failed", action="renew", worker_id=self._worker_id, error=str(error))
 
     def _beat(self) -> None:
         with self._lock:

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
+from media_inference.errors import DatabaseUnavailable
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.leases import LeaseWatch
 
@@ -40,8 +40,8 @@ class LeaseGuard:
         while not self._stopped.wait(self._interval):
             try:
                 self._look()
-            except SQLAlchemyError as error:
-                log.warning("lease.watch_failed", action="watch", error=type(error).__name__)
+            except DatabaseUnavailable as error:
+                log.warning("lease.watch_failed", action="watch", error=str(error))
 
     def _look(self) -> None:
         for lease in self._watch.silent():

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
+from media_inference.errors import DatabaseUnavailable
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.wake import Wake, wait_for
 from media_inference.worker.lease import LeaseKeeper
@@ -38,7 +38,7 @@ class WorkerLoop:
         while not self.told_to_stop.is_set():
             try:
                 worked = self._work_once()
-            except SQLAlchemyError as error:
+            except DatabaseUnavailable as error:
                 log.warning("worker.database_error", action="claim", worker_id=self.worker_id, error=str(error))
                 worked = False
             if not worked and not wait_for(self.work, self.stop, timeout=self.poll_interval):

@@ -10,6 +10,7 @@ import pi_heif
 from PIL import AvifImagePlugin, ExifTags, Image, ImageFile
 
 from media_inference.errors import ErrorCode
+from media_inference.media.sandbox.boxes import is_cut_off
 from media_inference.media.sandbox.colours import to_rgb
 from media_inference.media.sandbox.formats import PREFIX_BYTES, format_of
 from media_inference.media.sandbox.protocol import Limits, Sizes, Wanted
@@ -74,6 +75,8 @@ def _open(file: BinaryIO) -> ImageFile.ImageFile:
     name = format_of(prefix)
     if name is None:
         raise Refused(ErrorCode.UNSUPPORTED_FORMAT)
+    if name == "HEIF" and is_cut_off(file):
+        raise Refused(ErrorCode.IMAGE_CORRUPT)
     return Image.open(file, formats=[name])
 
 

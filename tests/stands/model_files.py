@@ -1,0 +1,102 @@
+"""Model files for tests: the real ones of ../shared in their places, and small graphs of other networks' contracts."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from media_inference.models.catalog import find_model
+from media_inference.models.custom import load_custom_models
+from media_inference.models.embedder import Embedder, Input, embedder
+from media_inference.models.graphs.graph import Graph, Shape
+from media_inference.models.kinds import Kind
+from media_inference.models.model import BuiltFile, Model
+from media_inference.models.yunet import YUNET_2023MAR, YuNet
+from media_inference.runtime.load import load_network
+
+MOBILEFACENET_SHA256 = "ea86bd1c3c9a493de49779cea88a0ae6e8b29ae1ac1ebe45406e3585bf87efc7"
+
+MOBILEFACENET_TOML = f"""
+name = "mobilefacenet"
+kind = "face_embedder"
+file = "mobilefacenet_512.onnx"
+sha256 = "{MOBILEFACENET_SHA256}"
+input = "input.1"
+colour = "rgb"
+mean = 127.5
+std = 127.5
+size = 112
+resize = "aligned"
+dimension = 512
+threshold = 0.4
+licence = "for tests only"
+summary = "recognises people"
+"""
+
+
+def place_yunet(models_dir: Path, shared: Path) -> None:
+    """Puts the default detector where it belongs."""
+    folder = models_dir / YUNET_2023MAR.name
+    folder.mkdir(parents=True)
+    (folder / "face_detection_yunet_2023mar.onnx").symlink_to(shared / "models" / "face_detection_yunet_2023mar.onnx")
+
+
+def load_yunet(models_dir: Path, shared: Path) -> YuNet:
+    """The default detector, ready to work."""
+    place_yunet(models_dir, shared)
+    network = load_network(YUNET_2023MAR, models_dir, threads=1)
+    assert isinstance(network, YuNet)
+    return network
+
+
+def load_mobilefacenet(models_dir: Path, shared: Path) -> Embedder:
+    """A real face embedder, as a user's own model."""
+    folder = models_dir / "custom"
+    folder.mkdir(parents=True)
+    (folder / "mobilefacenet.toml").write_text(MOBILEFACENET_TOML)
+    (folder / "mobilefacenet_512.onnx").symlink_to(shared / "models" / "mobilefacenet_512.onnx")
+    model = find_model("mobilefacenet", Kind.FACE_EMBEDDER, load_custom_models(folder))
+    return load_embedder(model, models_dir)
+
+
+def load_embedder(model: Model, models_dir: Path = Path("nowhere")) -> Embedder:
+    """An embedding network, ready to work."""
+    network = load_network(model, models_dir, threads=1)
+    assert isinstance(network, Embedder)
+    return network
+
+
+def clip_like_graph(*, dimension: int = 512, batch: int | str = "batch", pooled: int = 32) -> bytes:
+    """A graph of the CLIP contract: ``pixel_values`` to ``last_hidden_state`` and ``image_embeds``, random weights.
+
+    It does not normalise its vectors, like the real ones.
+    """
+    graph = Graph()
+    side = 224 // pooled
+    graph.node("AveragePool", ["pixel_values"], "small", kernel_shape=[pooled] * 2, strides=[pooled] * 2)
+    graph.node("Flatten", ["small"], "last_hidden_state")
+    weights = np.random.default_rng(1).normal(size=(3 * side * side, dimension)).astype(np.float32)
+    graph.node("MatMul", ["last_hidden_state", graph.constant(weights)], "image_embeds")
+    shape: Shape = [batch, 3, 224, 224]
+    return graph.serialised(
+        {"pixel_values": shape}, {"last_hidden_state": [batch, 3 * side * side], "image_embeds": [batch, dimension]}
+    )
+
+
+def built_model(graph: bytes, wanted: Input, name: str = "built") -> Model:
+    """A catalogue entry around a graph."""
+    return Model(
+        name=name,
+        kind=Kind.IMAGE_EMBEDDER,
+        files=(BuiltFile("model.onnx", lambda: graph),),
+        network=embedder(wanted),
+        licence="MIT",
+        summary="for tests",
+        source="tests",
+        threshold=0.9,
+    )
+
+
+def sha256(content: bytes) -> str:
+    """The hash of some bytes in hex."""
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,128 @@
+"""The API on a real database, real vector shards, real folders and real keys."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+
+from media_inference.api.app import create_app
+from media_inference.api.services import Services
+from media_inference.api.tokens import TokenVerifier, create_key_pair, sign
+from media_inference.artifacts.local_store import LocalStore
+from media_inference.jobs.job import JsonObject
+from media_inference.jobs.outcome import Artifact, Findings
+from media_inference.media.folder_inbox import FolderInbox
+from media_inference.queue.engine import open_engine
+from media_inference.queue.job_queue import JobQueue
+from media_inference.queue.job_records import JobRecords
+from media_inference.queue.tables import metadata
+from media_inference.vectors.edge_store import EdgeStore
+
+Serve = Callable[[Services], TestClient]
+Complete = Callable[..., None]
+
+MAX_UPLOAD = 200_000
+
+
+@pytest.fixture(scope="session")
+def keys() -> tuple[bytes, bytes]:
+    """A private and a public key."""
+    return create_key_pair()
+
+
+@pytest.fixture
+def tokens(keys: tuple[bytes, bytes]) -> dict[str, str]:
+    """One token per kind of caller."""
+    private, _ = keys
+
+    def token(*permissions: str, admin: bool = False) -> str:
+        return sign(private, subject="somebody", permissions=permissions, admin=admin, ttl_seconds=600)
+
+    return {"plain": token(), "permission": token("ai_inference_support"), "admin": token(admin=True)}
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    """A database with its tables."""
+    engine = open_engine(f"sqlite:///{tmp_path}/inference.db")
+    metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def wakes() -> list[str]:
+    """Grows by one whenever workers are woken."""
+    return []
+
+
+@pytest.fixture
+def services(tmp_path: Path, engine: sa.Engine, keys: tuple[bytes, bytes], wakes: list[str]) -> Iterator[Services]:
+    """The services of a machine that runs everything."""
+    public_key_path = tmp_path / "public_key.pem"
+    public_key_path.write_bytes(keys[1])
+    vectors = EdgeStore(tmp_path / "qdrant")
+    yield Services(
+        queue=JobQueue(engine),
+        records=JobRecords(engine),
+        vectors=vectors,
+        artifacts=LocalStore(tmp_path / "jobs"),
+        inbox=FolderInbox(tmp_path / "media", MAX_UPLOAD),
+        access=TokenVerifier(public_key_path),
+        task_types={
+            "image_embedding": "A picture to a vector.",
+            "face_detection": "Faces with landmarks.",
+            "face_embedding": "Faces to vectors.",
+        },
+        models={"image_embeddings": "gabor-512", "faces": "gabor-face-512"},
+        checks={"vector_store": lambda: {"points": vectors.count("faces")}},
+        workers_alive=lambda: 2,
+        on_submit=lambda: wakes.append("woken"),
+        version="1.2.3",
+        max_upload_bytes=MAX_UPLOAD,
+    )
+    vectors.close()
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """Services -> a client of theirs, without a token."""
+    return lambda services: TestClient(create_app(services), raise_server_exceptions=False)
+
+
+@pytest.fixture
+def stranger(services: Services, serve: Serve) -> TestClient:
+    """Calls without a token."""
+    return serve(services)
+
+
+@pytest.fixture
+def supporter(services: Services, serve: Serve, tokens: dict[str, str]) -> TestClient:
+    """Calls with the permission ai_inference_support."""
+    client = serve(services)
+    client.headers["Authorization"] = f"Bearer {tokens['permission']}"
+    return client
+
+
+@pytest.fixture
+def admin(services: Services, serve: Serve, tokens: dict[str, str]) -> TestClient:
+    """Calls with is_admin."""
+    client = serve(services)
+    client.headers["Authorization"] = f"Bearer {tokens['admin']}"
+    return client
+
+
+@pytest.fixture
+def complete(services: Services) -> Complete:
+    """Completes the job whose turn it is, as a worker does: ``complete(result, {name: content})``."""
+
+    def run(result: JsonObject, files: dict[str, bytes] | None = None) -> None:
+        claim = services.queue.claim("worker-1")
+        assert claim is not None
+        artifacts = tuple(Artifact(name, content) for name, content in (files or {}).items())
+        staged = services.artifacts.stage(claim.job_id, claim.lease_token, artifacts)
+        assert services.queue.settle(claim, Findings(result, None, artifacts), staged.promote)
+
+    return run

@@ -1,0 +1,110 @@
+"""Who may do what: every route against every kind of caller."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import structlog
+from fastapi.routing import iter_route_contexts
+from fastapi.testclient import TestClient
+
+from media_inference.api.app import create_app
+from media_inference.api.services import Services
+from media_inference.api.tokens import OpenAccess
+
+Serve = Callable[[Services], TestClient]
+
+CALLERS = ("nobody", "plain", "permission", "admin")
+
+# What a request without a body ends in, per caller. A route that is not here fails the first test.
+EXPECTED = {
+    ("post", "/job/{task_type}"): (401, 403, 422, 403),
+    ("get", "/job/{job_id}"): (404, 404, 404, 404),
+    ("delete", "/job/{job_id}"): (401, 403, 404, 403),
+    ("get", "/job/{job_id}/faces/{index}.jpg"): (404, 404, 404, 404),
+    ("post", "/media"): (401, 403, 415, 403),
+    ("post", "/search/image_embeddings"): (401, 403, 422, 403),
+    ("post", "/search/faces"): (401, 403, 422, 403),
+    ("get", "/admin/stats"): (401, 403, 403, 200),
+    ("delete", "/admin/cleanup"): (401, 403, 403, 200),
+    ("get", "/health"): (200, 200, 200, 200),
+    ("get", "/livez"): (200, 200, 200, 200),
+    ("get", "/readyz"): (200, 200, 200, 200),
+    ("get", "/version"): (200, 200, 200, 200),
+}
+OPEN_PAGES = {"/docs", "/openapi.json"}
+PATHS = {"task_type": "image_embedding", "job_id": "00000000-0000-4000-8000-000000000000", "index": "0"}
+
+
+def test_every_route_is_in_the_table(services: Services, stranger: TestClient) -> None:
+    document = stranger.get("/openapi.json").json()
+    described = {(method, path) for path, operations in document["paths"].items() for method in operations}
+    assert described == set(EXPECTED)
+    served = {context.path for context in iter_route_contexts(create_app(services).routes)}
+    assert served == {path for _, path in EXPECTED} | OPEN_PAGES
+
+
+@pytest.mark.parametrize(("method", "path"), EXPECTED)
+def test_each_caller_may_do_what_the_table_says(
+    stranger: TestClient, tokens: dict[str, str], method: str, path: str
+) -> None:
+    statuses = []
+    for caller in CALLERS:
+        headers = {"Authorization": f"Bearer {tokens[caller]}"} if caller in tokens else {}
+        statuses.append(stranger.request(method, path.format(**PATHS), headers=headers).status_code)
+    assert tuple(statuses) == EXPECTED[method, path]
+
+
+def test_the_document_marks_exactly_the_guarded_routes(stranger: TestClient) -> None:
+    document = stranger.get("/openapi.json").json()
+    for (method, path), statuses in EXPECTED.items():
+        operation = document["paths"][path][method]
+        assert ("security" in operation) == (statuses[0] == 401), path
+        assert ("401" in operation["responses"]) == (statuses[0] == 401), path
+
+
+@pytest.mark.parametrize("path", sorted(OPEN_PAGES))
+def test_the_documentation_is_open(stranger: TestClient, path: str) -> None:
+    assert stranger.get(path).status_code == 200
+
+
+def test_with_open_access_everybody_may_do_all(services: Services, serve: Serve) -> None:
+    client = serve(replace(services, access=OpenAccess()))
+    assert client.post("/job/face_detection", json={"media_store_id": "1"}).status_code == 201
+    assert client.get("/admin/stats").status_code == 200
+    garbage = {"Authorization": "Bearer nonsense"}
+    assert client.get("/admin/stats", headers=garbage).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("Bearer {token}", 200),
+        ("bearer {token}", 200),
+        ("BEARER  {token} ", 200),
+        ("Basic {token}", 401),
+        ("{token}", 401),
+        ("Bearer", 401),
+        ("Bearer ", 401),
+        ("Bearer {token} {token}", 401),
+        ("Bearer {token}x", 401),
+        ("Bearer \xe9", 401),
+    ],
+)
+def test_the_authorization_header_is_read_as_the_rfc_says(
+    stranger: TestClient, tokens: dict[str, str], header: str, status: int
+) -> None:
+    value = header.format(token=tokens["admin"]).encode("latin-1")
+    assert stranger.get("/admin/stats", headers={"Authorization": value}).status_code == status
+
+
+def test_a_stranger_is_not_told_why_but_the_log_is(stranger: TestClient) -> None:
+    with structlog.testing.capture_logs() as lines:
+        answers = [
+            stranger.get("/admin/stats", headers={"Authorization": f"Bearer {token}"}).json()["detail"]
+            for token in ("nonsense", "a.b.c", "x" * 9000)
+        ]
+    assert len(set(answers)) == 1
+    reasons = [line["reason"] for line in lines if line["action"] == "token_refused"]
+    assert len(reasons) == 3
+    assert not any("nonsense" in str(line) for line in lines)
