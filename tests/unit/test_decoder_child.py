@@ -105,6 +105,26 @@ def test_a_child_that_hangs_is_killed_at_the_deadline() -> None:
         decoder.close()
 
 
+def _slow_jpeg() -> bytes:
+    """A few kilobytes that take minutes: a progressive JPEG whose last scan comes ten thousand times."""
+    file = io.BytesIO()
+    Image.new("L", (4000, 4000), 128).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    scan = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + scan * 10_000 + content[-2:]
+
+
+def test_a_picture_that_burns_time_is_ended_by_the_kernel() -> None:
+    decoder = Decoder(deadline=60, limits=Limits(cpu_seconds=1))
+    try:
+        with pytest.raises(PermanentError) as caught:
+            decoder.decode(_slow_jpeg())
+        assert caught.value.code == ErrorCode.DECODER_CRASHED
+        assert _works(decoder)
+    finally:
+        decoder.close()
+
+
 def test_a_child_is_replaced_after_its_share_of_pictures() -> None:
     decoder = Decoder(limits=Limits(pictures=3))
     try:

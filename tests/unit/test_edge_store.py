@@ -109,6 +109,15 @@ def test_a_kill_right_after_an_upsert_loses_nothing(tmp_path: Path) -> None:
     store.close()
 
 
+def test_an_upsert_is_synced_to_the_disk_before_it_returns(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path)
+    segments = tmp_path / FACES / "segments"
+    assert not list(segments.glob("*/mutable_id_tracker.versions"))
+    store.upsert(FACES, [Point(1, np.eye(512, dtype=np.float32)[0], {})])
+    assert list(segments.glob("*/mutable_id_tracker.versions"))  # the engine writes it when it syncs, not before
+    store.close()
+
+
 def test_a_crash_at_any_step_of_making_a_store_leaves_one_that_opens(tmp_path: Path) -> None:
     done = run_python(CRASH_AT_EVERY_STEP, tmp_path)
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-from tests.stands.hub import Hub, hub
+from tests.stands.hub import Hub, dripping_hub, hub
 from tests.stands.model_files import sha256
 
 from media_inference.errors import DownloadFailed, HubUnreachable
@@ -127,6 +127,17 @@ def test_a_hub_that_never_answers_is_given_up_in_time(tmp_path: Path) -> None:
         assert not hub_reachable(0.5, endpoint=endpoint)
 
         assert time.monotonic() - start < 3
+    huggingface_hub.close_session()
+
+
+def test_a_hub_that_answers_too_slowly_is_given_up_in_time(tmp_path: Path) -> None:
+    with dripping_hub() as endpoint:
+        start = time.monotonic()
+
+        with pytest.raises(HubUnreachable, match=r"did not answer within 0\.5 s"):
+            pull(MODEL, tmp_path, endpoint=endpoint, timeout_s=0.5)
+
+        assert time.monotonic() - start < 2
     huggingface_hub.close_session()
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NotRequired, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from typing_extensions import TypedDict  # typing's own lacks what pydantic needs before Python 3.12
 
+from media_inference.api.problems import ProblemCode
 from media_inference.errors import ErrorCode
 from media_inference.jobs.job import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY, MEDIA_STORE_ID, JobStatus
 from media_inference.models.kinds import DIMENSION
@@ -228,4 +229,4 @@ class ProblemDocument(TypedDict):
     title: str
     status: int
     detail: str
-    code: str
+    code: Annotated[str, WithJsonSchema({"type": "string", "enum": list(ProblemCode)})]

@@ -121,6 +121,8 @@ class TokenVerifier:
             raise TokenRefused("no bearer token")
         if len(token) > LONGEST_TOKEN:
             raise TokenRefused("longer than 8 KiB")
+        if not token.isascii():
+            raise TokenRefused("not ASCII")
         try:
             if not _REFUSED_HEADERS.isdisjoint(jwt.get_unverified_header(token)):
                 raise TokenRefused("a header that tokens must not have")

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from media_inference.demo.result import Face
 from media_inference.media.picture import Picture
 
 PICTURE_SIDE = 1600
 THUMBNAIL_SIDE = 320
+_SMALLEST_SIDE = 640
 
 _BOX, _OUTLINE = (255, 196, 0), (20, 20, 20)
 _LANDMARKS = ((0, 200, 255), (0, 200, 255), (255, 90, 160), (120, 230, 60), (120, 230, 60))
@@ -21,9 +22,14 @@ def save_pictures(picture: Picture, faces: Sequence[Face], annotated: Path, thum
     small = image.copy()
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     small.save(thumbnail, "JPEG", quality=85)
-    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    image = ImageOps.contain(image, _annotated_size(image))
     draw_faces(image, faces, image.width / picture.full_width, image.height / picture.full_height)
     image.save(annotated, "JPEG", quality=88)
+
+
+def _annotated_size(image: Image.Image) -> tuple[int, int]:
+    side = min(max(*image.size, _SMALLEST_SIDE), PICTURE_SIDE)  # marks on a tiny picture would hide it
+    return side, side
 
 
 def draw_faces(image: Image.Image, faces: Sequence[Face], scale_x: float, scale_y: float) -> None:

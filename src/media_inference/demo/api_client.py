@@ -39,7 +39,8 @@ class ApiClient:
 
     def upload(self, photo: Photo) -> str:
         """Puts a photo into the media store; returns its media_store_id."""
-        answer = self._call("POST", "/media", files={"file": (photo.name, photo.path.read_bytes())})
+        with photo.path.open("rb") as file:
+            answer = self._call("POST", "/media", files={"file": (photo.name, file)})
         return str(answer.json()["media_store_id"])
 
     def submit(self, task_type: str, media_store_id: str) -> str:

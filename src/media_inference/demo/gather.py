@@ -39,7 +39,7 @@ class Gatherer:
 
     def _photo(self, number: int, errand: Errand) -> PhotoResult:
         result = PhotoResult(errand.photo.name, errand.describe(), errand.media_store_id, faces=_faces(errand))
-        picture = self._decode(errand.photo)
+        picture = self._decode(errand.photo) if errand.media_store_id else None
         if picture is None:
             return result
         name = f"{number:02d}-{_slug(errand.photo.name)}.jpg"

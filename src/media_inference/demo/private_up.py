@@ -30,13 +30,6 @@ class PrivateUp:
 
     url: str
     token: str
-    log: Path
-    process: "subprocess.Popen[bytes]"
-
-    def require_alive(self) -> None:
-        """Raises `DemoFailed` with the last line of its log when the service has ended."""
-        if self.process.poll() is not None:
-            raise DemoFailed(f"the service ended by itself: {_last_line(self.log)}")
 
 
 @contextmanager
@@ -44,7 +37,8 @@ def private_up(environment: Mapping[str, str], workers: int) -> Iterator[Private
     """Starts the service, waits until it is ready, and stops it at the end, whatever that end is.
 
     ``environment`` is all that it gets; its DATABASE_DIR is a new temporary folder. Raises `CannotStart` with the
-    service's own line when it can't start, and `DemoFailed` when it doesn't get ready.
+    service's own line when it can't start, and `DemoFailed` when it doesn't get ready; a `DemoFailed` of the block is
+    told as the end of the service if that is what it was.
     """
     with tempfile.TemporaryDirectory(prefix="media-inference-demo-") as folder, _sigterm_unwinds():
         data, log = Path(folder, "data"), Path(folder, "service.log")
@@ -63,7 +57,11 @@ def private_up(environment: Mapping[str, str], workers: int) -> Iterator[Private
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_until_ready(process, url, log)
-            yield PrivateUp(url, _token(data), log, process)
+            yield PrivateUp(url, _token(data))
+        except DemoFailed as error:
+            if process.poll() is None:
+                raise
+            raise DemoFailed(f"the service ended by itself: {_last_line(log)}") from error
         finally:
             _stop(process)
 

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 
 class DemoProgress:
-    """One line on ``console`` that says what is going on, gone when the block ends."""
+    """One line on a terminal that says what is going on, gone when the block ends; elsewhere nothing."""
 
     def __init__(self, console: Console) -> None:
         self._bar = Progress(
@@ -18,6 +18,7 @@ class DemoProgress:
             TimeElapsedColumn(),
             console=console,
             transient=True,
+            disable=not console.is_terminal,
         )
         self._line: TaskID | None = None
 

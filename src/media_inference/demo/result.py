@@ -117,5 +117,6 @@ class DemoResult:
         return next((model for model in self.models if model.kind is kind), None)
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain JSON values."""
-        return asdict(self)
+        """The same as JSON values, with the sums in front."""
+        sums = {"jobs": self.jobs, "failed": len(list(self.failed())), "faces": self.faces}
+        return sums | asdict(self)

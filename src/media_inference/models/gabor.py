@@ -23,7 +23,7 @@ GABOR_512 = Model(
     network=embedder(Input(PICTURE_SIDE, Fit.WHOLE, *RAW)),
     licence="Apache-2.0",
     summary="built in; finds near-duplicates and look-alikes by texture and colour, knows nothing of what is shown",
-    source="measured on 41 free photos: copies 0.98 and more, a stereo pair 0.96, unrelated photos below 0.82",
+    source="measured on 30 pictures: copies 0.98, cut by a tenth 0.89, a stereo pair 0.96, unrelated ones below 0.82",
     threshold=0.9,
 )
 

@@ -20,4 +20,4 @@ def load_network(model: Model, models_dir: Path, threads: int) -> Network:
     try:
         return model.network(model.name, sessions)
     except JobError as error:
-        raise CannotStart(f"model {model.name}: {error.message}; it is not what the catalogue describes") from error
+        raise CannotStart(f"model {model.name}: its first run failed ({error.message})") from error

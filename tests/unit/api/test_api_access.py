@@ -95,7 +95,7 @@ def test_the_authorization_header_is_read_as_the_rfc_says(
     stranger: TestClient, tokens: dict[str, str], header: str, status: int
 ) -> None:
     value = header.format(token=tokens["admin"]).encode("latin-1")
-    assert stranger.get("/admin/stats", headers={"Authorization": value}).status_code == status
+    assert stranger.get("/admin/stats", headers={b"Authorization": value}).status_code == status
 
 
 def test_a_stranger_is_not_told_why_but_the_log_is(stranger: TestClient) -> None:

@@ -115,7 +115,7 @@ _VECTOR = [1.0] * 512
         {"vector": [0.0] * 512},
         {"vector": [True] * 512},
         {"vector": ["1"] * 512},
-        {"vector": [10**400] * 512},
+        {"vector": [10**400, *_VECTOR[1:]]},
         {"vector": [None, *_VECTOR[1:]]},
         {"point_id": 1, "limit": 0},
         {"point_id": 1, "limit": 101},

@@ -38,10 +38,11 @@ def _serve_one(channel: socket.socket, limits: Limits) -> bool:
     source, target = descriptors
     allow_time(limits)
     try:
-        send(channel, _answer(source, target, parse(line), limits))
+        answer = _answer(source, target, parse(line), limits)
     finally:
         os.close(source)
         os.close(target)
+    send(channel, answer)
     return True
 
 
