@@ -44,7 +44,7 @@ def place_yunet(models_dir: Path, shared: Path) -> None:
 def load_yunet(models_dir: Path, shared: Path) -> YuNet:
     """The default detector, ready to work."""
     place_yunet(models_dir, shared)
-    network = load_network(YUNET_2023MAR, models_dir, threads=1)
+    network = load_network(YUNET_2023MAR, models_dir, threads=1).network
     assert isinstance(network, YuNet)
     return network
 
@@ -61,7 +61,7 @@ def load_mobilefacenet(models_dir: Path, shared: Path) -> Embedder:
 
 def load_embedder(model: Model, models_dir: Path = Path("nowhere")) -> Embedder:
     """An embedding network, ready to work."""
-    network = load_network(model, models_dir, threads=1)
+    network = load_network(model, models_dir, threads=1).network
     assert isinstance(network, Embedder)
     return network
 

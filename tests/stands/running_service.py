@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 
@@ -18,6 +18,7 @@ BUILT_IN = {"IMAGE_MODEL": "gabor-512", "FACE_DETECTOR": "mtcnn", "FACE_MODEL": 
 _PATIENCE = 60.0
 
 Json = dict[str, Any]
+Seen = TypeVar("Seen")
 
 
 class RunningService:
@@ -92,7 +93,7 @@ class RunningService:
         return self.process.wait(_PATIENCE)
 
 
-def until(look: Callable[[], Any], good: Callable[[Any], bool], patience: float = _PATIENCE) -> Any:
+def until(look: Callable[[], Seen], good: Callable[[Seen], object], patience: float = _PATIENCE) -> Seen:
     """Looks again and again until what is seen is good; fails with what was seen last."""
     deadline = time.monotonic() + patience
     while True:

@@ -127,6 +127,13 @@ def test_half_a_file_is_image_corrupt(decoder: Decoder, shared: Path, name: str)
     assert _refusal(decoder, content[: len(content) // 2]) == ErrorCode.IMAGE_CORRUPT
 
 
+def test_a_file_is_only_what_its_first_bytes_say(decoder: Decoder) -> None:
+    polyglot = b"\x00\x00\x02\x00ftypheic" + struct.pack("<HHBB", 16, 16, 24, 32) + bytes(16 * 16 * 3)
+    with Image.open(io.BytesIO(polyglot)) as image:
+        assert image.format == "TGA", "Pillow left to itself goes on guessing"
+    assert _refusal(decoder, polyglot) == ErrorCode.IMAGE_CORRUPT
+
+
 def _png_head(width: int, height: int) -> bytes:
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (

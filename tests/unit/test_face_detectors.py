@@ -34,7 +34,7 @@ def yunet(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> YuNet:
 
 @pytest.fixture(scope="module")
 def mtcnn() -> Mtcnn:
-    network = load_network(MTCNN, Path("nowhere"), threads=1)
+    network = load_network(MTCNN, Path("nowhere"), threads=1).network
     assert isinstance(network, Mtcnn)
     return network
 

@@ -1,6 +1,6 @@
 """Who may use which route."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import structlog
@@ -35,8 +35,8 @@ async def identified(
         raise Problem(ProblemCode.UNAUTHORIZED) from None
 
 
-def _only(allowed: Callable[[Caller], bool], need: str) -> Callable[[Caller | None], None]:
-    def check(caller: Annotated[Caller | None, Depends(identified)]) -> None:
+def _only(allowed: Callable[[Caller], bool], need: str) -> Callable[[Caller | None], Awaitable[None]]:
+    async def check(caller: Annotated[Caller | None, Depends(identified)]) -> None:
         if caller is not None and not allowed(caller):
             raise Problem(ProblemCode.FORBIDDEN, f"This needs {need} in the token.")
 

@@ -34,6 +34,7 @@ async function show(response, output) {
 for (const form of document.forms) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (form.dataset.method === "DELETE" && !confirm("This removes things. Go on?")) return;
     const output = form.nextElementSibling;
     output.hidden = false;
     try {

@@ -42,7 +42,7 @@ def docs_page(document: Mapping[str, Any]) -> HTMLResponse:
             f"<h1>{title} <small>{escape(document['info']['version'])}</small></h1>",
             _paragraphs(document["info"]["description"]),
             '<p><a href="openapi.json">openapi.json</a></p>',
-            "<p><label>Token for the routes marked &#128274;",
+            "<p><label>Token for the routes marked <em>token</em>",
             '<input id="token" type="password" autocomplete="off"></label></p>',
             *_operations(document),
             "<h2>Errors</h2>",
@@ -71,14 +71,14 @@ def _operations(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _operation(document: Mapping[str, Any], method: str, path: str, operation: Mapping[str, Any]) -> str:
-    lock = " &#128274;" if "security" in operation else ""
+    token = " <em>token</em>" if "security" in operation else ""
     answers = "".join(
         f"<tr><th>{status}</th><td>{_paragraphs(answer['description'])}</td><td>{_shape_of(answer)}</td></tr>"
         for status, answer in operation["responses"].items()
     )
     return (
         f'<details id="{escape(operation["operationId"])}"><summary><b class="{method}">{method}</b> '
-        f"<code>{escape(path)}</code>{lock} <span>{escape(operation['summary'])}</span></summary>"
+        f"<code>{escape(path)}</code>{token} <span>{escape(operation['summary'])}</span></summary>"
         f"{_paragraphs(operation.get('description', ''))}"
         f'<form data-method="{method}" data-path="{escape(path)}">{"".join(_fields(document, operation))}'
         f"<button>Send</button></form><pre hidden></pre><table>{answers}</table></details>"
@@ -93,7 +93,9 @@ def _fields(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterat
             options = "".join(f"<option>{escape(value)}</option>" for value in schema["enum"])
             field = f"<select {attributes}>{options}</select>"
         else:
-            field = f'<input {attributes} value="{escape(str(schema.get("default", "")))}">'
+            default = schema.get("default", "")
+            value = default if isinstance(default, str) else json.dumps(default)
+            field = f'<input {attributes} value="{escape(value)}">'
         yield f"<label>{name} {field}</label>{_paragraphs(parameter.get('description', ''))}"
     content = operation.get("requestBody", {}).get("content", {})
     if "multipart/form-data" in content:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from media_inference.api.problems import ProblemCode, problem_response
@@ -47,6 +48,8 @@ class RequestLog:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
+            except ClientDisconnect:
+                pass  # nobody is left to answer
             except Exception:
                 log.exception("a request failed", action="request_failed", route=_route(scope))
                 if status:

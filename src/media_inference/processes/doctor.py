@@ -2,20 +2,21 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 
-from rich.console import Console
 from rich.table import Table
 
 from media_inference import __version__
 from media_inference.api.tokens import TokenVerifier
 from media_inference.errors import CannotStart, MediaInferenceError
-from media_inference.models.model import Model
+from media_inference.models.kinds import Kind
+from media_inference.processes.console import wide_console
 from media_inference.processes.database import make_data_folder
 from media_inference.processes.media import open_decoder, open_store
-from media_inference.processes.networks import chosen_models, refuse_other_models
+from media_inference.processes.networks import device_of, find_chosen, refuse_other_models
 from media_inference.queue.engine import open_engine, sqlite_module, wal_is_safe
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.migrate import database_revision, newest_revision
@@ -46,7 +47,7 @@ def examine(settings: Settings) -> list[Finding]:
         _look("sqlite", _sqlite),
         _look("database", lambda: _database(settings)),
         _look("tokens", lambda: _tokens(settings)),
-        *(_look(kind, lambda model=model: _model(model, settings)) for kind, model in _models(settings)),
+        *(_look(kind.replace("_", " "), partial(_model, kind, settings)) for kind in Kind),
         _look("decoder", lambda: _decoder(settings)),
         _look("media store", lambda: _media_store(settings)),
         _look("vector store", lambda: _vector_store(settings)),
@@ -59,7 +60,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         mark = "[green]ok[/]" if finding.ok else "[red]broken[/]"
         table.add_row(mark, finding.what, finding.detail)
-    Console(soft_wrap=True).print(table)
+    wide_console().print(table)
 
 
 def _look(what: str, look: Callable[[], str]) -> Finding:
@@ -102,14 +103,10 @@ def _tokens(settings: Settings) -> str:
     return f"ES256, {settings.key_path}"
 
 
-def _models(settings: Settings) -> Iterator[tuple[str, Model]]:
-    for kind, model in chosen_models(settings).items():
-        yield kind.value.replace("_", " "), model
-
-
-def _model(model: Model, settings: Settings) -> str:
-    load_network(model, settings.models_dir, threads=1)
-    return f"{model.name} ({model.licence}), runs on cpu"
+def _model(kind: Kind, settings: Settings) -> str:
+    model = find_chosen(settings, kind)
+    loaded = load_network(model, settings.models_dir, threads=1)
+    return f"{model.name} ({model.licence}), runs on {device_of([loaded.provider])}"
 
 
 def _decoder(settings: Settings) -> str:

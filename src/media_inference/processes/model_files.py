@@ -11,6 +11,7 @@ from media_inference.errors import CannotStart, MediaInferenceError
 from media_inference.models.catalog import all_models
 from media_inference.models.custom import load_custom_models
 from media_inference.models.model import HubFile, Model
+from media_inference.processes.console import wide_console
 from media_inference.processes.networks import chosen_models
 from media_inference.registry import Registry
 from media_inference.runtime.hub import pull
@@ -60,7 +61,7 @@ def print_models(rows: Sequence[ModelRow]) -> None:
     """A table on stdout; ``*`` marks the models of the settings."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("", "name", "kind", "size", "dim", "on disk", "licence", "source"):
-        table.add_column(column, no_wrap=column not in {"licence", "source"})
+        table.add_column(column, overflow="fold")
     for row in rows:
         size = f"{row.bytes / 1e6:.1f} MB" if row.bytes else "-"
         table.add_row(
@@ -73,7 +74,7 @@ def print_models(rows: Sequence[ModelRow]) -> None:
             row.licence,
             row.source,
         )
-    Console().print(table)
+    wide_console().print(table)
 
 
 def pull_models(settings: Settings, names: Sequence[str]) -> int:

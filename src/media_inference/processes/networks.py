@@ -1,5 +1,6 @@
 """The networks of a worker."""
 
+from collections.abc import Iterable
 from typing import cast
 
 from media_inference.errors import CannotStart
@@ -17,12 +18,17 @@ from media_inference.vectors.store import FACES, IMAGE_EMBEDDINGS
 
 def chosen_models(settings: Settings) -> dict[Kind, Model]:
     """The catalogue's entry for each kind, as the settings name them; raises `CannotStart` for an unknown name."""
-    custom = load_custom_models(settings.models_dir / CUSTOM_FOLDER)
-    return {
-        Kind.IMAGE_EMBEDDER: find_model(settings.image_model, Kind.IMAGE_EMBEDDER, custom),
-        Kind.FACE_DETECTOR: find_model(settings.face_detector, Kind.FACE_DETECTOR, custom),
-        Kind.FACE_EMBEDDER: find_model(settings.face_model, Kind.FACE_EMBEDDER, custom),
+    return {kind: find_chosen(settings, kind) for kind in Kind}
+
+
+def find_chosen(settings: Settings, kind: Kind) -> Model:
+    """The catalogue's entry, or the user's own, that the settings name for one kind; raises `CannotStart`."""
+    names = {
+        Kind.IMAGE_EMBEDDER: settings.image_model,
+        Kind.FACE_DETECTOR: settings.face_detector,
+        Kind.FACE_EMBEDDER: settings.face_model,
     }
+    return find_model(names[kind], kind, load_custom_models(settings.models_dir / CUSTOM_FOLDER))
 
 
 def collection_models(settings: Settings) -> dict[str, str]:
@@ -62,8 +68,15 @@ def load_toolbox(settings: Settings, threads: int) -> tuple[Toolbox, str]:
         kind: load_network(model, settings.models_dir, threads) for kind, model in chosen_models(settings).items()
     }
     toolbox = Toolbox(
-        image_embedder=cast("ImageEmbedder", loaded[Kind.IMAGE_EMBEDDER]),  # `find_model` has looked at the kinds
-        face_detector=cast("FaceDetector", loaded[Kind.FACE_DETECTOR]),
-        face_embedder=cast("FaceEmbedder", loaded[Kind.FACE_EMBEDDER]),
+        image_embedder=cast(
+            "ImageEmbedder", loaded[Kind.IMAGE_EMBEDDER].network
+        ),  # `find_model` has looked at the kinds
+        face_detector=cast("FaceDetector", loaded[Kind.FACE_DETECTOR].network),
+        face_embedder=cast("FaceEmbedder", loaded[Kind.FACE_EMBEDDER].network),
     )
-    return toolbox, "cpu"
+    return toolbox, device_of(one.provider for one in loaded.values())
+
+
+def device_of(providers: Iterable[str]) -> str:
+    """ONNX Runtime's execution providers as the names of devices: `CPUExecutionProvider` is ``cpu``."""
+    return ", ".join(sorted({provider.removesuffix("ExecutionProvider").lower() for provider in providers}))

@@ -153,7 +153,7 @@ def _open_shard(path: Path) -> EdgeShard:
 
 
 def _make_shard(path: Path) -> None:
-    path.mkdir(); half_made = path.with_name(path.name + _HALF_MADE)
+    half_made = path.with_name(path.name + _HALF_MADE)
     shutil.rmtree(half_made, ignore_errors=True)
     EdgeShard.create(str(half_made), _config()).close()
     for folder, _, names in os.walk(half_made):

@@ -1,11 +1,15 @@
 """Uploads over HTTP, into a real folder."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import structlog
 from fastapi.testclient import TestClient
+from starlette.types import Message, Scope
 
+from media_inference.api.app import create_app
 from media_inference.api.services import Services
 from media_inference.media.folder_inbox import FolderInbox
 
@@ -82,6 +86,29 @@ def test_another_media_store_takes_no_uploads(services: Services, serve: Serve, 
     headers = {"Authorization": f"Bearer {tokens['permission']}"}
     answer = client.post("/media", files={"file": ("a.jpg", b"1")}, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (409, "upload_not_supported")
+
+
+def test_a_client_that_goes_away_is_no_error(services: Services, tokens: dict[str, str]) -> None:
+    scope: Scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/media",
+        "query_string": b"",
+        "headers": [
+            (b"authorization", f"Bearer {tokens['permission']}".encode()),
+            (b"content-type", b"multipart/form-data; boundary=x"),
+        ],
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(create_app(services)(scope, receive, send))
+    assert [(line["event"], line["status"]) for line in lines] == [("request abandoned", None)]
 
 
 def test_a_stranger_is_refused_before_the_form_is_read(stranger: TestClient) -> None:
