@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.stands.qdrant_server import qdrant_server
 
 from media_inference.errors import ErrorCode, TransientError
 from media_inference.jobs.outcome import PointId, Vector
 from media_inference.vectors.catalog import open_vector_store
 from media_inference.vectors.point_ids import image_point_id
 from media_inference.vectors.store import COLLECTIONS, FACES, IMAGE_EMBEDDINGS, Point, VectorStore
+from tests.stands.qdrant_server import qdrant_server
 
 Reopen = Callable[[], VectorStore]
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from tests.stands.running_service import RunningService, running_service, until
 
 pytestmark = pytest.mark.flow

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tests.stands.running_service import RunningService, running_service, until
 
 pytestmark = pytest.mark.flow

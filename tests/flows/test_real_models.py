@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from tests.stands.model_files import MOBILEFACENET_TOML
 from tests.stands.running_service import RunningService, running_service
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.stands.running_service import running_service, service_environment, until
 
 pytestmark = pytest.mark.flow

@@ -1,18 +1,25 @@
 """Model files for tests: the real ones of ../shared in their places, and small graphs of other networks' contracts."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from media_inference.models.catalog import find_model
 from media_inference.models.custom import load_custom_models
 from media_inference.models.embedder import Embedder, Input, embedder
+from media_inference.models.gabor import GABOR_512, GABOR_FACE_512
 from media_inference.models.graphs.graph import Graph, Shape
-from media_inference.models.kinds import Kind
+from media_inference.models.kinds import FaceDetector, FaceEmbedder, ImageEmbedder, Kind
 from media_inference.models.model import BuiltFile, Model
+from media_inference.models.mtcnn import MTCNN
 from media_inference.models.yunet import YUNET_2023MAR, YuNet
 from media_inference.runtime.load import load_network
+from media_inference.tasks.toolbox import Toolbox
+
+BUILT_IN = (GABOR_512, MTCNN, GABOR_FACE_512)
 
 MOBILEFACENET_SHA256 = "ea86bd1c3c9a493de49779cea88a0ae6e8b29ae1ac1ebe45406e3585bf87efc7"
 
@@ -100,3 +107,11 @@ def built_model(graph: bytes, wanted: Input, name: str = "built") -> Model:
 def sha256(content: bytes) -> str:
     """The hash of some bytes in hex."""
     return hashlib.sha256(content).hexdigest()
+
+
+@cache
+def builtin_toolbox() -> Toolbox:
+    """The built-in networks."""
+    nowhere = Path("nowhere")
+    image, detector, face = (load_network(model, nowhere, threads=1).network for model in BUILT_IN)
+    return Toolbox(cast("ImageEmbedder", image), cast("FaceDetector", detector), cast("FaceEmbedder", face))

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tests.stands.pictures import noise
 
 from media_inference.errors import PermanentError
 from media_inference.models.alignment import SIDE, TEMPLATE, align, residual
+from tests.stands.pictures import noise
 
 
 def turned(scale: float, degrees: float, x: float, y: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:

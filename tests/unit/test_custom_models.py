@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.stands.model_files import MOBILEFACENET_SHA256, MOBILEFACENET_TOML
 
 from media_inference.errors import CannotStart
 from media_inference.models.catalog import find_model
@@ -11,6 +10,7 @@ from media_inference.models.custom import load_custom_models
 from media_inference.models.kinds import Kind
 from media_inference.models.model import LocalFile
 from media_inference.runtime.load import load_network
+from tests.stands.model_files import MOBILEFACENET_SHA256, MOBILEFACENET_TOML
 
 
 def described(folder: Path, toml: str) -> Path:

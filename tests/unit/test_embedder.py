@@ -5,14 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 import onnxruntime
 import pytest
-from tests.stands.model_files import built_model, clip_like_graph, load_embedder
-from tests.stands.pictures import noise
 
 from media_inference.errors import CannotStart, ErrorCode, PermanentError
 from media_inference.models import clip
 from media_inference.models.embedder import Colour, Embedder, Fit, Input
 from media_inference.models.pixels import normalise, shortest_crop
 from media_inference.models.session import Tensor
+from tests.stands.model_files import built_model, clip_like_graph, load_embedder
+from tests.stands.pictures import noise
 
 PICTURES = [noise(300, 451, seed=seed) for seed in range(20)]
 

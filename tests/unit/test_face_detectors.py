@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.stands.model_files import load_yunet
-from tests.stands.pictures import noise, picture
 
 from media_inference.models.alignment import residual
 from media_inference.models.kinds import DetectedFace
 from media_inference.models.mtcnn import MTCNN, Mtcnn
 from media_inference.models.yunet import YuNet
 from media_inference.runtime.load import load_network
+from tests.stands.model_files import load_yunet
+from tests.stands.pictures import noise, picture
 
 Golden = tuple[float, tuple[int, int, int, int]]
 

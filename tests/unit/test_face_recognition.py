@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.stands.model_files import load_mobilefacenet, load_yunet
-from tests.stands.pictures import picture
 
 from media_inference.models.alignment import align
 from media_inference.models.kinds import Vectors
+from tests.stands.model_files import load_mobilefacenet, load_yunet
+from tests.stands.pictures import picture
 
 # Faces from left to right: person A, B or C.
 PEOPLE = {

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.stands.model_files import load_embedder, load_yunet
-from tests.stands.pictures import noise, picture
 
 from media_inference.models.alignment import align
 from media_inference.models.embedder import Embedder
 from media_inference.models.gabor import GABOR_512, GABOR_FACE_512
 from media_inference.models.kinds import Pixels
+from tests.stands.model_files import load_embedder, load_yunet
+from tests.stands.pictures import noise, picture
 
 DIFFERENT = [
     "astronaut.png",

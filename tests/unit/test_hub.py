@@ -11,14 +11,14 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-from tests.stands.hub import Hub, dripping_hub, hub
-from tests.stands.model_files import sha256
 
 from media_inference.errors import DownloadFailed, HubUnreachable
 from media_inference.models.gabor import GABOR_512
 from media_inference.models.model import HubFile, Model
 from media_inference.models.yunet import YUNET_2023MAR
 from media_inference.runtime.hub import hub_reachable, pull
+from tests.stands.hub import Hub, dripping_hub, hub
+from tests.stands.model_files import sha256
 
 CONTENT = os.urandom(3 << 20)
 REVISION = "0" * 40

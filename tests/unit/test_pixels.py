@@ -5,13 +5,13 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from tests.stands.pictures import noise
 
 from media_inference.errors import ErrorCode, PermanentError
 from media_inference.models import clip
 from media_inference.models.kinds import Pixels
 from media_inference.models.pixels import letterbox, normalise, shortest_crop, unit
 from media_inference.models.session import Tensor
+from tests.stands.pictures import noise
 
 SIZES = [(224, 224), (225, 224), (300, 451), (451, 300), (1137, 910), (100, 77), (50, 399), (1, 1), (2, 3)]
 

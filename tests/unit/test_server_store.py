@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from tests.stands.qdrant_server import QdrantServer, qdrant_server
 
 from media_inference.errors import CannotStart, ErrorCode, TransientError
 from media_inference.vectors.server_store import ServerStore
 from media_inference.vectors.store import COLLECTIONS, FACES, Point
+from tests.stands.qdrant_server import QdrantServer, qdrant_server
 
 POINT = Point(1, np.eye(512, dtype=np.float32)[0], {})
 

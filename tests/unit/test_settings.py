@@ -69,7 +69,7 @@ def test_a_value_that_makes_no_sense_is_refused_with_what_was_expected_and_what_
 def test_settings_cannot_be_changed() -> None:
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
-        settings.image_model = "other"  # type: ignore[misc]  # what is tested
+        settings.image_model = "other"
 
 
 def test_a_child_process_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:

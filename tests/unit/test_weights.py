@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.stands.model_files import place_yunet, sha256
 
 from media_inference.errors import CannotStart
 from media_inference.models.gabor import GABOR_512
@@ -14,6 +13,7 @@ from media_inference.models.mtcnn import MTCNN
 from media_inference.models.yunet import YUNET_2023MAR
 from media_inference.runtime.load import load_network
 from media_inference.runtime.weights import on_disk, read
+from tests.stands.model_files import place_yunet, sha256
 
 CONTENT = b"weights"
 

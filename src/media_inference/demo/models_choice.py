@@ -1,4 +1,4 @@
-"""Which models the demo runs: the usual ones where they can be had, else those that are built in."""
+"""Which models the demo runs: the default ones where they can be had, else those that are built in."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SETTINGS = {Kind.IMAGE_EMBEDDER: "IMAGE_MODEL", Kind.FACE_DETECTOR: "FACE_DETECT
 
 @dataclass(frozen=True, slots=True)
 class ModelsChoice:
-    """One model per kind; ``notice`` is one line about those that are not the usual ones."""
+    """One model per kind; ``notice`` is one line about those that are not the default ones."""
 
     models: Mapping[Kind, Model]
     notice: str | None = None
@@ -85,6 +85,6 @@ def _notice(wanted: Mapping[Kind, Model], refusals: Mapping[Kind, DownloadFailed
     reason = next(iter(refusals.values()))
     names = " ".join(wanted[kind].name for kind in refusals)
     return (
-        f"built-in models stand in ({swaps}), because the usual ones can't be downloaded now: {reason}. "
+        f"Built-in models stand in ({swaps}), because the default ones can't be downloaded now: {reason}. "
         f"They show that everything works, not how good it gets; later: media-inference models pull {names}"
     )

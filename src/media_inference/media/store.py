@@ -29,6 +29,7 @@ class MediaInbox(Protocol):
     def add(self, source: BinaryIO) -> str:
         """Stores a picture durably and returns its new id (the next integer).
 
-        Raises `UploadRefused` for an empty or too large file and `TransientError` (`storage_full`).
+        Raises `UploadRefused` for an empty or too large file and `TransientError` (`storage_full`,
+        `media_unavailable`).
         """
         ...

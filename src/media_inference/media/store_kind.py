@@ -1,7 +1,7 @@
 """A kind of media store, as the catalogue lists it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from media_inference.media.store import MediaStore
 
@@ -13,7 +13,7 @@ class StoreOptions:
     """What a store needs to know. Times are seconds; a store ignores what does not concern it."""
 
     url: str
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     max_bytes: int = MAX_BYTES
     connect_timeout: float = 5.0
     read_timeout: float = 20.0

@@ -1,5 +1,7 @@
 """The media store and the decoder of a process."""
 
+import math
+
 from media_inference.media.catalog import open_media_store
 from media_inference.media.decoder import Decoder
 from media_inference.media.folder_inbox import FolderInbox
@@ -36,5 +38,9 @@ def open_decoder(settings: Settings) -> Decoder:
     return Decoder(
         max_bytes=settings.max_image_bytes,
         deadline=settings.decode_timeout,
-        limits=Limits(max_pixels=settings.max_image_pixels, memory_bytes=settings.decoder_memory_bytes),
+        limits=Limits(
+            max_pixels=settings.max_image_pixels,
+            memory_bytes=settings.decoder_memory_bytes,
+            cpu_seconds=math.ceil(settings.decode_timeout),
+        ),
     )

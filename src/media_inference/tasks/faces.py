@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from media_inference.jobs.job import JsonObject
 from media_inference.media.picture import Picture
-from media_inference.media.reader import Media
 from media_inference.models.kinds import DetectedFace, FaceDetector, Pixels
 
 MOST_FACES = 1000
@@ -16,6 +16,14 @@ CROP_MARGIN = 0.25
 """How far a crop reaches beyond the box on each side, as a part of the box's longer side."""
 
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+
+
+class Seen(Protocol):
+    """What shows its picture at the size that is asked for: a `Media`."""
+
+    def picture(self, *, short_side: int | None = None, long_side: int | None = None) -> Picture:
+        """As `Media.picture`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class FacesOfPicture:
         return {"width": self.width, "height": self.height}
 
 
-def find_faces(media: Media, detector: FaceDetector) -> FacesOfPicture:
+def find_faces(media: Seen, detector: FaceDetector) -> FacesOfPicture:
     """Detects faces, numbered by falling confidence, then from left to right; at most `MOST_FACES`."""
     picture = media.picture(long_side=detector.long_side)
     detected = [_in_full_size(face, picture) for face in detector.detect(picture.pixels)]
@@ -80,7 +88,7 @@ def _in_full_size(face: DetectedFace, picture: Picture) -> DetectedFace:
     return DetectedFace(edges, landmarks, face.confidence)
 
 
-def crop_faces(media: Media, faces: Sequence[Face]) -> list[Pixels]:
+def crop_faces(media: Seen, faces: Sequence[Face]) -> list[Pixels]:
     """Each face with a margin, at the full resolution of the picture, which is decoded only if there is a face."""
     if not faces:
         return []

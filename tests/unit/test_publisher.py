@@ -1,0 +1,141 @@
+"""From the outbox into the vector store, with the real embedded Qdrant."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from media_inference.errors import ErrorCode, TransientError
+from media_inference.jobs.job import JobStatus, NewJob
+from media_inference.jobs.outcome import Embedding, EmbeddingSet, Findings, PointId
+from media_inference.publisher.relay import Relay
+from media_inference.publisher.vectors import VectorPublisher
+from media_inference.queue.engine import open_engine
+from media_inference.queue.job_queue import JobQueue
+from media_inference.queue.job_records import JobRecords
+from media_inference.queue.migrate import migrate
+from media_inference.queue.outbox import Outbox
+from media_inference.queue.wake import Wake
+from media_inference.vectors.edge_store import EdgeStore
+from media_inference.vectors.store import FACES, Point
+
+
+class FlakyStore(EdgeStore):
+    """The real store, with a cable that can be pulled before any of its steps."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.away: set[str] = set()
+        self.asked = threading.Event()
+
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        self._step("upsert")
+        super().upsert(collection, points)
+
+    def delete(self, collection: str, ids: Sequence[PointId]) -> None:
+        self._step("delete")
+        super().delete(collection, ids)
+
+    def _step(self, name: str) -> None:
+        if name in self.away:
+            self.asked.set()
+            raise TransientError(ErrorCode.VECTOR_STORE_UNAVAILABLE, "the cable is pulled")
+
+
+class Office:
+    """A queue, a vector store and a publisher between them."""
+
+    def __init__(self, folder: Path) -> None:
+        engine = open_engine(f"sqlite:///{folder}/test.db")
+        migrate(engine)
+        self.queue = JobQueue(engine)
+        self.records = JobRecords(engine)
+        self.outbox = Outbox(engine)
+        self.vectors = FlakyStore(folder / "qdrant")
+        self.publisher = VectorPublisher(self.outbox, self.vectors)
+
+    def settle(self, *point_ids: int) -> str:
+        """A settled job that found these faces."""
+        job_id = self.queue.submit(NewJob("face_embedding", "1")).job_id
+        claim = self.queue.claim("w")
+        assert claim is not None
+        vector = np.full(512, 512**-0.5, np.float32)
+        points = tuple(Embedding(point_id, vector, {"job_id": job_id}) for point_id in point_ids)
+        assert self.queue.settle(claim, Findings({}, EmbeddingSet(FACES, "m", points)), lambda: None)
+        return job_id
+
+    def status(self, job_id: str) -> JobStatus:
+        job = self.records.get(job_id)
+        assert job is not None
+        return job.status
+
+    def points(self) -> set[PointId]:
+        return {point.id for point in self.vectors.retrieve(FACES, [1000, 1001, 1002, 1003, 1004])}
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    office = Office(tmp_path)
+    yield office
+    office.vectors.close()
+
+
+def test_a_job_is_completed_when_its_vectors_are_searchable(office: Office) -> None:
+    job_id = office.settle(1000, 1001)
+    assert office.status(job_id) is JobStatus.PROCESSING
+    assert office.publisher.publish_some() == 1
+    assert (office.status(job_id), office.points()) == (JobStatus.COMPLETED, {1000, 1001})
+    assert office.publisher.publish_some() == 0
+
+
+@pytest.mark.parametrize("step", ["upsert", "delete"])
+def test_a_store_that_fails_halfway_is_brought_in_step_by_the_next_round(office: Office, step: str) -> None:
+    office.settle(1000, 1001, 1002, 1003, 1004)
+    office.publisher.publish_some()
+    later = office.settle(1000, 1001)
+    office.vectors.away = {step}
+    with pytest.raises(TransientError):
+        office.publisher.publish_some()
+    assert office.status(later) is JobStatus.PROCESSING
+    office.vectors.away = set()
+    office.publisher.publish_some()
+    assert (office.status(later), office.points()) == (JobStatus.COMPLETED, {1000, 1001})
+
+
+def test_faces_five_two_none_three_leave_exactly_the_last_outcome(office: Office) -> None:
+    for found in (5, 2, 0, 3):
+        ids = [1000 + index for index in range(found)]
+        job_id = office.settle(*ids)
+        office.publisher.publish_some()
+        assert (office.points(), office.status(job_id)) == (set(ids), JobStatus.COMPLETED)
+
+
+def test_the_relay_publishes_when_it_is_woken_and_recovers_from_an_outage(office: Office) -> None:
+    wake = Wake.pipe()
+    relay = Relay(office.publisher, wake, poll_interval=3600)
+    office.vectors.away = {"upsert"}
+    relay.start()
+    job_id = office.settle(1000)
+    wake.ring()
+    assert office.vectors.asked.wait(30)
+    office.vectors.away = set()
+    relay.stop()
+    assert office.status(job_id) is JobStatus.COMPLETED
+    assert relay.state().failures == 0
+    wake.close()
+
+
+def test_the_relay_says_what_is_wrong_while_it_waits(office: Office) -> None:
+    wake = Wake.pipe()
+    relay = Relay(office.publisher, wake, poll_interval=3600)
+    office.vectors.away = {"upsert"}
+    office.settle(1000)
+    relay.start()
+    assert office.vectors.asked.wait(30)
+    relay.stop()
+    state = relay.state()
+    assert state.failures >= 1
+    assert state.last_error == "the cable is pulled"
+    wake.close()
