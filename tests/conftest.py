@@ -1,5 +1,7 @@
-"""Fixtures that every tier of the tests shares."""
+"""Fixtures and rules that every tier of the tests shares."""
 
+import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -13,3 +15,16 @@ def shared() -> Path:
     if not (SHARED / "photos").is_dir():
         pytest.skip("the folder ../shared with the test photos and models is not there")
     return SHARED
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With NOTHING_SKIPPED set, as in CI, a skipped test is a failed one: what it needs should be there."""
+    report = yield
+    if report.skipped and os.environ.get("NOTHING_SKIPPED"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} ({call.when}) was skipped, and nothing may be skipped here: {reason}"
+    return report

@@ -5,8 +5,11 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,8 @@ from media_inference.media.catalog import open_media_store
 from media_inference.media.folder_inbox import ABANDONED_AFTER_SECONDS, FolderInbox
 from media_inference.media.folder_store import FolderStore
 from media_inference.media.store_kind import StoreOptions
+
+NOBODY = 65534
 
 
 def _code(store: FolderStore, media_store_id: str) -> ErrorCode:
@@ -69,10 +74,25 @@ def test_a_file_of_exactly_the_limit_is_taken(tmp_path: Path) -> None:
     assert FolderStore(tmp_path, max_bytes=10).fetch("1") == bytes(10)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_media_forbidden(tmp_path: Path) -> None:
-    (tmp_path / "1").touch(mode=0)
-    assert _code(FolderStore(tmp_path), "1") == ErrorCode.MEDIA_FORBIDDEN
+def test_a_file_that_may_not_be_read_is_media_forbidden() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "1").touch(mode=0)
+        store = FolderStore(Path(folder))
+        with _as_nobody():
+            assert _code(store, "1") == ErrorCode.MEDIA_FORBIDDEN
+
+
+@contextmanager
+def _as_nobody() -> Iterator[None]:
+    """Root may read everything, so root becomes nobody for a while."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 @pytest.mark.parametrize("url", ["file://relative/path", "file:", "ftp://host/x", "photos", "http:///x", ""])

@@ -7,7 +7,7 @@ from media_inference.errors import CannotStart, DownloadFailed, HubUnreachable
 from media_inference.models.catalog import MODELS
 from media_inference.models.kinds import Kind
 from media_inference.models.model import Model
-from media_inference.processes.networks import chosen_models
+from media_inference.processes.chosen_models import chosen_models
 from media_inference.runtime import hub, weights
 from media_inference.settings import Settings
 

@@ -15,9 +15,9 @@ from media_inference.api.tokens import Access, OpenAccess, TokenVerifier
 from media_inference.artifacts.local_store import LocalStore
 from media_inference.errors import CannotStart
 from media_inference.processes.caretaker import Caretaker
+from media_inference.processes.chosen_models import collection_models
 from media_inference.processes.health import Health
 from media_inference.processes.media import open_inbox
-from media_inference.processes.networks import collection_models
 from media_inference.publisher.relay import Relay
 from media_inference.publisher.vectors import VectorPublisher
 from media_inference.queue.job_queue import JobQueue
@@ -49,51 +49,24 @@ class ApiServer:
         on_submit: Callable[[], None],
         workers_here: Callable[[], int] | None,
     ) -> None:
-        self._cleanup = ExitStack()
         with ExitStack() as undo:
             self._socket = undo.enter_context(_listen(*address))
             vectors = open_vector_store(settings.qdrant_url, settings.qdrant_dir, timeout=settings.qdrant_timeout)
             undo.callback(vectors.close)
             records, artifacts = JobRecords(engine), LocalStore(settings.storage_dir)
-            worker_records = WorkerRecords(engine, patience=settings.lease_seconds)
-            self._relay = Relay(
-                VectorPublisher(Outbox(engine), vectors), outcomes, poll_interval=settings.worker_poll_interval
-            )
             self._caretaker = Caretaker(artifacts, records)
-            inbox = open_inbox(settings)
+            publisher = VectorPublisher(Outbox(engine), vectors)
+            self._relay = Relay(publisher, outcomes, poll_interval=settings.worker_poll_interval)
             health = Health(
                 records=records,
                 vectors=vectors,
                 artifacts=artifacts,
                 relay=self._relay,
-                workers=worker_records,
-                inbox=inbox,
+                workers=WorkerRecords(engine, patience=settings.lease_seconds),
+                inbox=open_inbox(settings),
                 workers_here=workers_here,
             )
-            services = Services(
-                queue=JobQueue(engine),
-                records=records,
-                vectors=vectors,
-                artifacts=artifacts,
-                inbox=inbox,
-                access=_access(settings),
-                task_types={task.type: task.summary for task in TASKS.values()},
-                models=collection_models(settings),
-                checks=health.checks(),
-                workers_alive=lambda: len(worker_records.alive()),
-                on_submit=on_submit,
-                version=__version__,
-                max_upload_bytes=settings.max_image_bytes,
-            )
-            self._server = uvicorn.Server(
-                uvicorn.Config(
-                    create_app(services),
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    timeout_graceful_shutdown=_CLOSE_CONNECTIONS_WITHIN,
-                )
-            )
+            self._server = _server(_services(settings, JobQueue(engine), health, on_submit))
             self._cleanup = undo.pop_all()
 
     @property
@@ -120,6 +93,36 @@ class ApiServer:
         self._caretaker.stop()
         self._relay.stop()
         self._cleanup.close()
+
+
+def _services(settings: Settings, queue: JobQueue, health: Health, on_submit: Callable[[], None]) -> Services:
+    return Services(
+        queue=queue,
+        records=health.records,
+        vectors=health.vectors,
+        artifacts=health.artifacts,
+        inbox=health.inbox,
+        access=_access(settings),
+        task_types={task.type: task.summary for task in TASKS.values()},
+        models=collection_models(settings),
+        checks=health.checks(),
+        workers_alive=lambda: len(health.workers.alive()),
+        on_submit=on_submit,
+        version=__version__,
+        max_upload_bytes=settings.max_image_bytes,
+    )
+
+
+def _server(services: Services) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            create_app(services),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_CLOSE_CONNECTIONS_WITHIN,
+        )
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

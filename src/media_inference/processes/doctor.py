@@ -13,10 +13,11 @@ from media_inference import __version__
 from media_inference.api.tokens import TokenVerifier
 from media_inference.errors import CannotStart, MediaInferenceError
 from media_inference.models.kinds import Kind
+from media_inference.processes.chosen_models import find_chosen, refuse_other_models
 from media_inference.processes.console import wide_console
 from media_inference.processes.database import make_data_folder
 from media_inference.processes.media import open_decoder, open_store
-from media_inference.processes.networks import device_of, find_chosen, refuse_other_models
+from media_inference.processes.networks import device_of
 from media_inference.queue.engine import open_engine, sqlite_module, wal_is_safe
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.migrate import database_revision, newest_revision

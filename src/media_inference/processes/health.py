@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from media_inference.api.services import Check
 from media_inference.artifacts.store import ArtifactStore
 from media_inference.errors import MediaInferenceError
-from media_inference.media.store import MediaStore
+from media_inference.media.folder_inbox import FolderInbox
 from media_inference.publisher.relay import Relay
 from media_inference.queue.engine import sqlite_module
 from media_inference.queue.job_records import JobRecords
@@ -34,7 +34,7 @@ class Health:
     artifacts: ArtifactStore
     relay: Relay
     workers: WorkerRecords
-    inbox: MediaStore | None
+    inbox: FolderInbox | None
     workers_here: Callable[[], int] | None
 
     def checks(self) -> dict[str, Check]:

@@ -11,8 +11,8 @@ from media_inference.errors import CannotStart, MediaInferenceError
 from media_inference.models.catalog import all_models
 from media_inference.models.custom import load_custom_models
 from media_inference.models.model import HubFile, Model
+from media_inference.processes.chosen_models import chosen_models
 from media_inference.processes.console import wide_console
-from media_inference.processes.networks import chosen_models
 from media_inference.registry import Registry
 from media_inference.runtime.hub import pull
 from media_inference.runtime.weights import CUSTOM_FOLDER, on_disk, read

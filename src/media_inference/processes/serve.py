@@ -5,8 +5,8 @@ import sys
 import structlog
 
 from media_inference.processes.api_server import ApiServer
+from media_inference.processes.chosen_models import refuse_other_models
 from media_inference.processes.database import open_database
-from media_inference.processes.networks import refuse_other_models
 from media_inference.processes.up import warn_if_open
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.wake import Wake

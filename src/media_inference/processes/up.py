@@ -9,9 +9,9 @@ import structlog
 from media_inference.api.auth import SUPPORT
 from media_inference.api.tokens import sign
 from media_inference.processes.api_server import ApiServer
+from media_inference.processes.chosen_models import refuse_missing_models, refuse_other_models
 from media_inference.processes.database import make_data_folder, open_database
 from media_inference.processes.keys import ensure_key_pair, read_private_key
-from media_inference.processes.networks import refuse_missing_models, refuse_other_models
 from media_inference.processes.workers import WorkerPool
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.wake import Wake

@@ -5,8 +5,8 @@ import threading
 
 import structlog
 
+from media_inference.processes.chosen_models import refuse_missing_models, refuse_other_models
 from media_inference.processes.database import open_database
-from media_inference.processes.networks import refuse_missing_models, refuse_other_models
 from media_inference.processes.workers import WorkerPool
 from media_inference.queue.job_records import JobRecords
 from media_inference.settings import Settings

@@ -8,23 +8,26 @@ import os
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 
+import sqlalchemy as sa
 import structlog
 
 from media_inference.artifacts.local_store import LocalStore
 from media_inference.errors import CannotStart
 from media_inference.media.reader import MediaReader
-from media_inference.models.kinds import Kind
+from media_inference.processes.chosen_models import refuse_other_models
 from media_inference.processes.database import open_database
 from media_inference.processes.logs import set_up_logs
 from media_inference.processes.media import open_decoder, open_store
-from media_inference.processes.networks import load_toolbox, refuse_other_models
+from media_inference.processes.networks import load_toolbox
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.wake import Wake
 from media_inference.queue.worker_records import WorkerRecord, WorkerRecords
 from media_inference.settings import Settings, load_settings
 from media_inference.tasks.catalog import TASKS
+from media_inference.tasks.toolbox import Toolbox
 from media_inference.worker.lease import LeaseKeeper
 from media_inference.worker.loop import WorkerLoop
 from media_inference.worker.run_job import JobRunner
@@ -57,63 +60,72 @@ def _arguments() -> argparse.Namespace:
 
 
 def _work(settings: Settings, arguments: argparse.Namespace) -> None:
-    stop = Wake.pipe()
-    told_to_stop = threading.Event()
+    told_to_stop, stop = _heed_sigterm()
+    with ExitStack() as cleanup:
+        engine = open_database(settings, migrate=False)
+        cleanup.callback(engine.dispose)
+        refuse_other_models(settings, JobRecords(engine))
+        toolbox, device = load_toolbox(settings, threads=_threads(settings, arguments.workers))
+        runner = _runner(settings, JobQueue(engine), toolbox, cleanup)
+        worker = WorkerRecord(arguments.worker_id, device, toolbox.models())
+        loop = WorkerLoop(
+            worker_id=worker.worker_id,
+            queue=runner.queue,
+            runner=runner,
+            keeper=_keeper(settings, engine, worker, cleanup),
+            work=Wake(arguments.work_fd, None),
+            stop=stop,
+            poll_interval=settings.worker_poll_interval,
+            on_outcome=Wake(None, arguments.outcome_fd).ring,
+            told_to_stop=told_to_stop,
+        )
+        log.info("worker.ready", action="start", worker_id=worker.worker_id, device=device, **worker.models)
+        loop.run()
+
+
+def _heed_sigterm() -> tuple[threading.Event, Wake]:
+    """What says that this worker is to stop, and what wakes it then."""
+    told_to_stop, stop = threading.Event(), Wake.pipe()
 
     def on_sigterm(_signal: int, _frame: object) -> None:
         told_to_stop.set()
         stop.ring()
 
     signal.signal(signal.SIGTERM, on_sigterm)
-    engine = open_database(settings, migrate=False)
-    refuse_other_models(settings, JobRecords(engine))
-    toolbox, device = load_toolbox(settings, threads=_threads(settings, arguments.workers))
+    return told_to_stop, stop
+
+
+def _runner(settings: Settings, queue: JobQueue, toolbox: Toolbox, cleanup: ExitStack) -> JobRunner:
     decoder = open_decoder(settings)
+    cleanup.callback(decoder.close)
     store = open_store(settings)
+    cleanup.callback(store.close)
     decoder.warm()
-    queue = JobQueue(engine)
+    return JobRunner(
+        queue=queue,
+        media=MediaReader(store, decoder),
+        tasks=TASKS,
+        toolbox=toolbox,
+        artifacts=LocalStore(settings.storage_dir),
+        max_retries=settings.worker_max_retries,
+    )
+
+
+def _keeper(settings: Settings, engine: sa.Engine, worker: WorkerRecord, cleanup: ExitStack) -> LeaseKeeper:
+    """Enters the worker as ready, and keeps saying that it is alive."""
     records = WorkerRecords(engine, patience=settings.lease_seconds)
+    records.arrive(worker)
+    cleanup.callback(records.leave, worker.worker_id)
     keeper = LeaseKeeper(
-        queue,
+        JobQueue(engine),
         records,
-        arguments.worker_id,
+        worker.worker_id,
         interval=settings.lease_seconds / 3,
         job_timeout=settings.job_timeout,
     )
-    loop = WorkerLoop(
-        worker_id=arguments.worker_id,
-        queue=queue,
-        runner=JobRunner(
-            queue=queue,
-            media=MediaReader(store, decoder),
-            tasks=TASKS,
-            toolbox=toolbox,
-            artifacts=LocalStore(settings.storage_dir),
-            max_retries=settings.worker_max_retries,
-        ),
-        keeper=keeper,
-        work=Wake(arguments.work_fd, None),
-        stop=stop,
-        poll_interval=settings.worker_poll_interval,
-        on_outcome=Wake(None, arguments.outcome_fd).ring,
-        told_to_stop=told_to_stop,
-    )
-    models = {
-        Kind.IMAGE_EMBEDDER.value: toolbox.image_embedder.name,
-        Kind.FACE_DETECTOR.value: toolbox.face_detector.name,
-        Kind.FACE_EMBEDDER.value: toolbox.face_embedder.name,
-    }
-    records.arrive(WorkerRecord(arguments.worker_id, device, models))
-    log.info("worker.ready", action="start", worker_id=arguments.worker_id, device=device, **models)
     keeper.start()
-    try:
-        loop.run()
-    finally:
-        keeper.stop()
-        decoder.close()
-        store.close()
-        records.leave(arguments.worker_id)
-        engine.dispose()
+    cleanup.callback(keeper.stop)
+    return keeper
 
 
 def _threads(settings: Settings, workers: int) -> int:

@@ -35,14 +35,14 @@ class WorkerLoop:
 
     def run(self) -> None:
         """Works until it is told to stop, or nobody is left who could ring for work; finishes the running job."""
-        while not self.told_to_stop.is_set():
+        somebody_rings = True
+        while somebody_rings and not self.told_to_stop.is_set():
             try:
                 worked = self._work_once()
             except DatabaseUnavailable as error:
                 log.warning("worker.database_error", action="claim", worker_id=self.worker_id, error=str(error))
                 worked = False
-            if not worked and not wait_for(self.work, self.stop, timeout=self.poll_interval):
-                return
+            somebody_rings = wait_for(self.work, self.stop, timeout=0 if worked else self.poll_interval)
 
     def _work_once(self) -> bool:
         claim = self.queue.claim(self.worker_id)

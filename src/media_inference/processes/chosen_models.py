@@ -1,0 +1,57 @@
+"""Which models this service runs."""
+
+from media_inference.errors import CannotStart
+from media_inference.models.catalog import find_model
+from media_inference.models.custom import load_custom_models
+from media_inference.models.kinds import Kind
+from media_inference.models.model import Model
+from media_inference.queue.job_records import JobRecords
+from media_inference.runtime.weights import CUSTOM_FOLDER, on_disk
+from media_inference.settings import Settings
+from media_inference.vectors.store import FACES, IMAGE_EMBEDDINGS
+
+
+def chosen_models(settings: Settings) -> dict[Kind, Model]:
+    """The catalogue's entry for each kind, as the settings name them; raises `CannotStart` for an unknown name."""
+    return {kind: find_chosen(settings, kind) for kind in Kind}
+
+
+def find_chosen(settings: Settings, kind: Kind) -> Model:
+    """The catalogue's entry, or the user's own, that the settings name for one kind; raises `CannotStart`."""
+    names = {
+        Kind.IMAGE_EMBEDDER: settings.image_model,
+        Kind.FACE_DETECTOR: settings.face_detector,
+        Kind.FACE_EMBEDDER: settings.face_model,
+    }
+    return find_model(names[kind], kind, load_custom_models(settings.models_dir / CUSTOM_FOLDER))
+
+
+def collection_models(settings: Settings) -> dict[str, str]:
+    """The model that each collection is to hold vectors of."""
+    return {IMAGE_EMBEDDINGS: settings.image_model, FACES: settings.face_model}
+
+
+def refuse_other_models(settings: Settings, records: JobRecords) -> None:
+    """Raises `CannotStart` when a collection holds vectors of another model than the settings name."""
+    stored = records.models()
+    for (collection, wanted), setting in zip(
+        collection_models(settings).items(), ("IMAGE_MODEL", "FACE_MODEL"), strict=True
+    ):
+        if stored.get(collection, wanted) != wanted:
+            raise CannotStart(
+                f"the collection {collection} holds vectors of {stored[collection]}, but {setting} is {wanted}: "
+                f"set {setting}={stored[collection]}, or use another DATABASE_DIR"
+            )
+
+
+def refuse_missing_models(settings: Settings) -> None:
+    """Raises `CannotStart` when a chosen model is not on disk, with the ways out."""
+    chosen = chosen_models(settings)
+    missing = [model.name for model in chosen.values() if not on_disk(model, settings.models_dir)]
+    if missing:
+        names = " ".join(missing)
+        raise CannotStart(
+            f"{'these models are' if len(missing) > 1 else 'this model is'} not in {settings.models_dir}: {names}; "
+            f"get {'them' if len(missing) > 1 else 'it'} with `media-inference models pull {names}`, or use the "
+            "built-in ones: IMAGE_MODEL=gabor-512 FACE_DETECTOR=mtcnn FACE_MODEL=gabor-face-512"
+        )
