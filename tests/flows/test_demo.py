@@ -67,7 +67,7 @@ def test_the_samples_all_complete_and_the_near_duplicates_find_each_other(
     assert photos["motorcycle_left.png"]["neighbours"][0]["name"] == "motorcycle_right.png"
     assert photos["motorcycle_right.png"]["neighbours"][0]["name"] == "motorcycle_left.png"
     assert len(photos["astronaut.png"]["faces"]) == 1
-    assert "built-in models stand in" in done.stderr.splitlines()[0]
+    assert "Built-in models stand in" in done.stderr.splitlines()[0]
 
 
 def test_a_folder_with_a_broken_file_shows_the_rest_and_exits_1(

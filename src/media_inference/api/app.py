@@ -15,11 +15,11 @@ from media_inference.api.docs_page import docs_page
 from media_inference.api.health import PROBES
 from media_inference.api.limits import BodyLimit, RequestLimit
 from media_inference.api.openapi import openapi_document
-from media_inference.api.problems import answer_http_exception, answer_job_error
+from media_inference.api.problems import answer_database_away, answer_http_exception, answer_job_error
 from media_inference.api.request_log import RequestLog
 from media_inference.api.services import Services
 from media_inference.api.validation import answer_invalid_request
-from media_inference.errors import JobError
+from media_inference.errors import DatabaseUnavailable, JobError
 
 MOST_BODY_BYTES = 64 * 1024
 _FORM_OVERHEAD = 64 * 1024
@@ -47,6 +47,7 @@ def create_app(services: Services) -> FastAPI:
         generate_unique_id_function=_operation_id,
         exception_handlers={
             JobError: answer_job_error,
+            DatabaseUnavailable: answer_database_away,
             405: _answer_wrong_method,
             HTTPException: answer_http_exception,
             StarletteHTTPException: answer_http_exception,

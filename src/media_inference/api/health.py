@@ -8,8 +8,8 @@ from fastapi import APIRouter, Response
 from media_inference.api.openapi import ends_in
 from media_inference.api.problems import Problem, ProblemCode
 from media_inference.api.schemas import Alive, Health, Ready, Version
-from media_inference.api.services import Check, Serving
-from media_inference.errors import JobError
+from media_inference.api.services import Check, Serving, Unwell
+from media_inference.errors import DatabaseUnavailable, JobError
 
 router = APIRouter(tags=["health"])
 
@@ -56,6 +56,11 @@ async def get_version(services: Serving) -> Version:
 def _outcome(name: str, check: Check) -> dict[str, Any]:
     try:
         return {**check(), "status": "ok"}
-    except Exception as error:
+    except (JobError, Unwell) as error:
+        return {"status": "broken", "detail": error.message}
+    except DatabaseUnavailable as error:
+        log.warning("a check failed", action="check_failed", check=name, error=str(error))
+        return {"status": "broken", "detail": "the database does not answer"}
+    except Exception:
         log.exception("a check failed", action="check_failed", check=name)
-        return {"status": "broken", "detail": error.message if isinstance(error, JobError) else "the log says why"}
+        return {"status": "broken", "detail": "the log says why"}

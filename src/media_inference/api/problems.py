@@ -146,3 +146,9 @@ async def answer_job_error(_request: Request, error: Exception) -> JSONResponse:
         return problem_response(ProblemCode.INTERNAL)
     wait = {} if error.retry_after is None else {"Retry-After": str(math.ceil(error.retry_after))}
     return problem_response(_AWAY.get(error.code, ProblemCode.UNAVAILABLE), headers=wait)
+
+
+async def answer_database_away(_request: Request, error: Exception) -> JSONResponse:
+    """Answers that the database does not: 503, come back."""
+    log.warning("the database is away", action="request_hit_error", error=str(error))
+    return problem_response(ProblemCode.UNAVAILABLE)

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from media_inference.api.tokens import Access
 from media_inference.artifacts.store import ArtifactStore
+from media_inference.errors import MediaInferenceError
 from media_inference.media.store import MediaInbox
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
@@ -15,6 +16,14 @@ from media_inference.vectors.store import VectorStore
 
 Check = Callable[[], Mapping[str, Any]]
 """Looks at one thing that the service needs: returns details as JSON, raises when it is broken."""
+
+
+class Unwell(MediaInferenceError):
+    """Something that the service needs is broken. Clients see ``message``: it names neither paths nor addresses."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from media_inference.api.services import Check
+from media_inference.api.services import Check, Unwell
 from media_inference.artifacts.store import ArtifactStore
-from media_inference.errors import MediaInferenceError
 from media_inference.media.folder_inbox import FolderInbox
 from media_inference.publisher.relay import Relay
 from media_inference.queue.engine import sqlite_module
@@ -15,10 +14,6 @@ from media_inference.queue.worker_records import WorkerRecords
 from media_inference.vectors.store import COLLECTIONS, VectorStore
 
 Details = dict[str, object]
-
-
-class Unwell(MediaInferenceError):
-    """Something that the service needs is broken; the message says what."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,12 +139,13 @@ def test_what_a_store_raises_becomes_an_answer(
     assert answer.headers.get("Retry-After") == retry_after
 
 
-def test_a_database_without_tables_is_500(stranger: TestClient, engine: sa.Engine) -> None:
+def test_a_database_that_does_not_answer_is_503(stranger: TestClient, engine: sa.Engine) -> None:
     with engine.begin() as tx:
         tx.exec_driver_sql("DROP TABLE jobs")
     with structlog.testing.capture_logs():
         answer = stranger.get(f"/job/{UNKNOWN_JOB}")
-    _check_problem(answer, 500, "internal")
+    _check_problem(answer, 503, "unavailable")
+    assert answer.headers["Retry-After"] == "5"
     assert "SELECT" not in answer.text
 
 
