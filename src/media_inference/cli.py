@@ -25,13 +25,15 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MEDIA_INFERENCE"},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 models_app = typer.Typer(help="The models: which there are, which are on disk.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
-Host = Annotated[str, typer.Option(help="Address to listen on.")]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+Host = Annotated[str, typer.Option(envvar="MEDIA_INFERENCE_HOST", help="Address to listen on.")]
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, envvar="MEDIA_INFERENCE_PORT", help="Port to listen on; 0 takes a free one.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -57,7 +59,9 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def up(
     host: Host = "127.0.0.1",
     port: Port = 8001,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, envvar="MEDIA_INFERENCE_WORKERS", help="Worker processes.")
+    ] = 1,
 ) -> None:
     """Run the whole service on this machine; nothing else is needed."""
     from media_inference.processes.up import run_up
@@ -75,7 +79,9 @@ def serve(host: Host = "127.0.0.1", port: Port = 8001) -> None:
 
 @app.command()
 def worker(
-    processes: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, envvar="MEDIA_INFERENCE_WORKERS", help="Worker processes.")
+    ] = 1,
 ) -> None:
     """Run workers; the API runs elsewhere."""
     from media_inference.processes.worker import run_workers
@@ -95,7 +101,10 @@ def migrate() -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[Path | None, typer.Argument(help="Folder with photos; its own samples without one.")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Folder with photos, not searched recursively; the demo's own samples without one."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("demo-report"),
     as_json: AsJson = False,
 ) -> None:

@@ -4,7 +4,9 @@
 
     MediaInferenceError
     ├── CannotStart                  one line for the operator, exit code 3
+    │   └── StoreInUse               another process holds the embedded vector store
     ├── DatabaseUnavailable          the database does not answer; nothing is lost, it is asked again
+    │   └── DatabaseFull             it answers, but has no room; a TransientError too, for the code `storage_full`
     ├── UploadRefused                a file that the media store does not take
     ├── DownloadFailed               a model's file could not be had from the hub
     │   └── HubUnreachable           the hub does not answer at all
@@ -42,6 +44,10 @@ class MediaInferenceError(Exception):
 
 class CannotStart(MediaInferenceError):
     """A process can't start as it is set up. The message says what is wrong and how to mend it, in one line."""
+
+
+class StoreInUse(CannotStart):
+    """The embedded vector store is open in another process, and only one may have it."""
 
 
 class DatabaseUnavailable(MediaInferenceError):
@@ -88,3 +94,10 @@ class TransientError(JobError):
     def __init__(self, code: ErrorCode, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(code, message)
         self.retry_after = retry_after
+
+
+class DatabaseFull(TransientError, DatabaseUnavailable):
+    """The database can't be written because its disk is full: it is asked again, as one that does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.STORAGE_FULL, "there is no room left for the database")

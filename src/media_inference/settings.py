@@ -15,19 +15,35 @@ Bytes = Annotated[int, Field(ge=1, le=1 << 40)]
 
 
 def _media_store_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme in {"http", "https"} and parts.hostname:
+    if _is_http_url(value):
         return value.rstrip("/")
-    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+    if value.startswith("file:///"):
         return value
     raise ValueError("expected http(s)://host[:port][/path] or file:///folder")
 
 
 def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not _is_http_url(value):
         raise ValueError("expected http(s)://host[:port]")
     return value.rstrip("/")
+
+
+def _is_http_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, half an IPv6 address
+        return False
+
+
+def _folder(value: Path) -> Path:
+    try:
+        return value.expanduser().resolve()
+    except (RuntimeError, ValueError, OSError) as error:  # no such user, a NUL byte, a loop of links
+        raise ValueError("expected a folder") from error
+
+
+Folder = Annotated[Path, AfterValidator(_folder)]
 
 
 class LogLevel(StrEnum):
@@ -47,10 +63,10 @@ class Settings(BaseSettings):
     )
 
     # Where things are kept
-    database_dir: Path = Path("data")
+    database_dir: Folder = Path("data")
     database_url: str = ""
-    storage_dir: Path = Path()
-    models_dir: Path = Path("~/.cache/media-inference/models")
+    storage_dir: Folder = Path()
+    models_dir: Folder = Path("~/.cache/media-inference/models")
 
     # Who may do what
     public_key_path: Path | None = None
@@ -91,12 +107,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _fill_in(self) -> Self:
         """The defaults that follow from other settings."""
-        derived: dict[str, Any] = {"database_dir": self.database_dir.expanduser().resolve()}
-        data = derived["database_dir"]
-        derived["database_url"] = self.database_url or f"sqlite:///{data}/inference.db"
-        given = "storage_dir" in self.model_fields_set
-        derived["storage_dir"] = self.storage_dir.expanduser().resolve() if given else data / "inference" / "jobs"
-        derived["models_dir"] = self.models_dir.expanduser().resolve()
+        data = self.database_dir
+        in_url = str(data).replace("%", "%25").replace("?", "%3F")  # which would start the query of a database URL
+        derived: dict[str, Any] = {"database_url": self.database_url or f"sqlite:///{in_url}/inference.db"}
+        if "storage_dir" not in self.model_fields_set:
+            derived["storage_dir"] = data / "inference" / "jobs"
         for name, value in derived.items():
             object.__setattr__(self, name, value)
         return self
@@ -140,6 +155,10 @@ def load_settings(**given: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         raise CannotStart("; ".join(_explain(dict(problem)) for problem in error.errors())) from None
+    except UnicodeDecodeError:
+        raise CannotStart("the file .env in this folder is not UTF-8 text: save it as such, or remove it") from None
+    except PermissionError:
+        raise CannotStart("the file .env in this folder may not be read: allow it, or remove it") from None
 
 
 def _explain(problem: dict[str, Any]) -> str:

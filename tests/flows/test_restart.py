@@ -117,3 +117,12 @@ def _describe_other_face_model(folder: Path, shared: Path) -> None:
     model = shared / "models" / "mobilefacenet_512.onnx"
     (folder / model.name).write_bytes(model.read_bytes())
     (folder / "other.toml").write_text(MOBILEFACENET_TOML.replace('"mobilefacenet"', '"other"'))
+
+
+def test_the_doctor_finds_a_running_service_well(tmp_path: Path) -> None:
+    with running_service(tmp_path):
+        environment = service_environment(tmp_path / "data")
+        command = [sys.executable, "-m", "media_inference", "doctor"]
+        found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
+    assert "in use by a running service" in found.stdout

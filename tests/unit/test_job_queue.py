@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from media_inference.errors import ErrorCode, PermanentError, TransientError
+from media_inference.errors import DatabaseUnavailable, ErrorCode, PermanentError, TransientError
 from media_inference.jobs.job import Claim, JobStatus, NewJob
 from media_inference.jobs.outcome import Artifact, Embedding, EmbeddingSet, Findings
 from media_inference.queue.engine import open_engine
 from media_inference.queue.job_queue import MOST_CRASHES, JobQueue
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.leases import LeaseWatch
-from media_inference.queue.migrate import migrate
+from media_inference.queue.migrate import database_revision, migrate
 from media_inference.queue.outbox import Outbox
 from media_inference.queue.tables import embedding_sets, queue
 
@@ -317,6 +317,58 @@ def test_a_lease_is_silent_only_when_its_counter_stands_still(
     assert (lease.lease_token, lease.worker_id) == (claim.lease_token, "w")
     jobs.charge_lease(lease.lease_token)
     assert watch.silent() == []
+
+
+def test_a_watch_that_forgot_waits_anew_before_it_calls_a_lease_silent(
+    jobs: JobQueue, engine: sa.Engine, submit: Submit
+) -> None:
+    time = [0.0]
+    watch = LeaseWatch(engine, patience=10.0, monotonic=lambda: time[0])
+    submit()
+    take(jobs, "w")
+    watch.silent()
+    watch.forget()
+    time[0] = 11.0
+    assert watch.silent() == []
+    time[0] = 22.0
+    assert len(watch.silent()) == 1
+
+
+def test_a_lease_is_not_silent_because_the_database_let_nobody_write(
+    jobs: JobQueue, engine: sa.Engine, submit: Submit
+) -> None:
+    time = [0.0]
+    watch = LeaseWatch(engine, patience=10.0, monotonic=lambda: time[0])
+
+    def come_late(_connection: sa.Connection) -> None:
+        time[0] += 15.0
+
+    submit()
+    take(jobs, "w")
+    assert watch.silent() == []
+    sa.event.listen(engine, "begin", come_late)
+    assert watch.silent() == []
+    sa.event.remove(engine, "begin", come_late)
+    assert watch.silent() == []
+    time[0] += 11.0
+    assert len(watch.silent()) == 1
+
+
+def test_a_database_without_room_says_so_and_counts_as_away(engine: sa.Engine, jobs: JobQueue) -> None:
+    with engine.connect() as connection:  # the only one in the pool
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    fill = (jobs.submit(NewJob("t", "1")) for _ in range(10_000))
+    with pytest.raises(TransientError) as full:
+        list(fill)
+    assert full.value.code is ErrorCode.STORAGE_FULL
+    assert isinstance(full.value, DatabaseUnavailable)
+
+
+def test_a_file_that_is_no_database_counts_as_away(tmp_path: Path) -> None:
+    (tmp_path / "garbage.db").write_bytes(b"garbage" * 1000)
+    with pytest.raises(DatabaseUnavailable):
+        database_revision(open_engine(f"sqlite:///{tmp_path}/garbage.db"))
 
 
 def test_cleanup_removes_only_finished_jobs_that_are_old_enough(

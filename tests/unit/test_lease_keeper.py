@@ -103,3 +103,13 @@ def test_the_guard_takes_a_silent_lease_back_and_names_its_worker(tmp_path: Path
     again = beats.queue.claim("other")
     assert again is not None
     assert again.job_id == beats.claim.job_id
+
+
+def test_a_job_that_hangs_ends_the_process_also_while_the_database_is_away(tmp_path: Path) -> None:
+    beats = Beats(tmp_path, job_timeout=0.0)
+    with beats.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE workers RENAME TO gone"))
+    beats.keeper.start()
+    with beats.keeper.holding(beats.claim):
+        assert beats.ended.wait(30)
+    beats.keeper.stop()

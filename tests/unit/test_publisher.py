@@ -28,6 +28,7 @@ class FlakyStore(EdgeStore):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.away: set[str] = set()
+        self.error: Exception = TransientError(ErrorCode.VECTOR_STORE_UNAVAILABLE, "the cable is pulled")
         self.asked = threading.Event()
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
@@ -41,7 +42,7 @@ class FlakyStore(EdgeStore):
     def _step(self, name: str) -> None:
         if name in self.away:
             self.asked.set()
-            raise TransientError(ErrorCode.VECTOR_STORE_UNAVAILABLE, "the cable is pulled")
+            raise self.error
 
 
 class Office:
@@ -138,4 +139,21 @@ def test_the_relay_says_what_is_wrong_while_it_waits(office: Office) -> None:
     state = relay.state()
     assert state.failures >= 1
     assert state.last_error == "the cable is pulled"
+    wake.close()
+
+
+def test_the_relay_outlives_an_error_that_nobody_foresaw(office: Office) -> None:
+    wake = Wake.pipe()
+    relay = Relay(office.publisher, wake, poll_interval=3600)
+    office.vectors.away, office.vectors.error = {"upsert"}, ValueError("secret of the inside")
+    job_id = office.settle(1000)
+    relay.start()
+    assert office.vectors.asked.wait(30)
+    while not relay.state().failures:
+        threading.Event().wait(0.01)
+    assert relay.state().running
+    assert "secret" not in (relay.state().last_error or "")
+    office.vectors.away = set()
+    relay.stop()
+    assert office.status(job_id) is JobStatus.COMPLETED
     wake.close()

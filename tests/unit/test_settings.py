@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from media_inference.errors import CannotStart
+from media_inference.queue.engine import open_engine
 from media_inference.settings import Settings, load_settings
 
 
@@ -51,7 +52,12 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(tmp_path: Path, monkeypa
         ("WORKER_POLL_INTERVAL", "0", "greater than 0"),
         ("WORKER_POLL_INTERVAL", "inf", "less than or equal to 86400"),
         ("QDRANT_URL", "qdrant:6333", "expected http"),
+        ("QDRANT_URL", "http://qdrant:99999", "expected http"),
         ("MEDIA_STORE_URL", "file://host/dir", "expected http"),
+        ("MEDIA_STORE_URL", "http://[", "expected http"),
+        ("MEDIA_STORE_URL", "http://store:port", "expected http"),
+        ("DATABASE_DIR", "~nobody-of-that-name/data", "a folder"),
+        ("MODELS_DIR", "~nobody-of-that-name/models", "a folder"),
         ("LOG_LEVEL", "loud", "'INFO'"),
     ],
 )
@@ -64,6 +70,25 @@ def test_a_value_that_makes_no_sense_is_refused_with_what_was_expected_and_what_
     assert str(refusal.value).startswith(f"{name}: expected ")
     assert expected in str(refusal.value)
     assert repr(value) in str(refusal.value)
+
+
+def test_a_dotenv_file_that_is_no_text_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("# café\n".encode("latin-1"))
+    with pytest.raises(CannotStart, match=r"^the file \.env in this folder is not UTF-8 text: [^\n]+$"):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["what? #1", "100%", "%41", "photos & faces", "Fotos für Ärzte", "a+b"])
+def test_the_database_lies_in_its_folder_whatever_that_is_called(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_DIR", str(tmp_path / name))
+    settings = load_settings()
+    settings.database_dir.mkdir()
+    with open_engine(settings.database_url).connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        connection.engine.dispose()
+    assert [path.name for path in settings.database_dir.iterdir()] == ["inference.db"]
 
 
 def test_settings_cannot_be_changed() -> None:

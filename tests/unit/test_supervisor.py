@@ -1,5 +1,6 @@
 """The supervisor, with real processes."""
 
+import errno
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ class Pool:
         self.programs = list(programs)
         self.started: list[str] = []
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.refusals: list[OSError] = []
         self.dead: list[str] = []
         self.stopped: list[str] = []
         self.refused = threading.Event()
@@ -31,6 +33,8 @@ class Pool:
         )
 
     def _launch(self, worker_id: str) -> subprocess.Popen[bytes]:
+        if self.refusals:
+            raise self.refusals.pop()
         program = self.programs[min(len(self.started), len(self.programs) - 1)]
         process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
         if "ready" in program:
@@ -87,3 +91,11 @@ def test_a_worker_that_hangs_can_be_killed_and_is_replaced() -> None:
 
     run(pool, kill_first)
     assert len(pool.dead) == 1
+
+
+def test_a_worker_is_started_later_when_no_process_is_to_be_had_now() -> None:
+    pool = Pool(SLEEPS)
+    pool.refusals = [OSError(errno.EAGAIN, "no process"), OSError(errno.EMFILE, "no descriptor")]
+    run(pool, lambda: pool.all_started.wait(30))
+    assert (pool.dead, pool.stopped) == ([], pool.started)
+    assert len(pool.started) == 1

@@ -202,7 +202,7 @@ def test_a_new_key_is_used_at_once(verifier: TokenVerifier, key_file: Path) -> N
         verifier.identify(old)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"nonsense", PRIVATE])
+@pytest.mark.parametrize("content", [None, b"", b"nonsense", PRIVATE], ids=["gone", "empty", "nonsense", "private"])
 def test_a_new_key_that_is_unusable_is_logged_once_and_the_old_one_stays(
     verifier: TokenVerifier, key_file: Path, content: bytes | None
 ) -> None:
@@ -231,6 +231,7 @@ def test_a_new_key_that_is_unusable_is_logged_once_and_the_old_one_stays(
         (_pem(ec.generate_private_key(ec.SECP384R1()).public_key()), "not a P-256 key"),
         (_pem(rsa.generate_private_key(65537, 2048).public_key()), "not a P-256 key"),
     ],
+    ids=["gone", "empty", "nonsense", "private", "both", "P-384", "RSA"],
 )
 def test_without_a_usable_key_there_is_no_verifier(tmp_path: Path, content: bytes | None, words: str) -> None:
     path = tmp_path / "key.pem"
@@ -247,7 +248,7 @@ def test_a_folder_is_no_key(tmp_path: Path) -> None:
         TokenVerifier(tmp_path)
 
 
-@pytest.mark.parametrize("pem", [b"", PUBLIC, b"nonsense"])
+@pytest.mark.parametrize("pem", [b"", PUBLIC, b"nonsense"], ids=["empty", "public", "nonsense"])
 def test_only_a_private_key_signs(pem: bytes) -> None:
     with pytest.raises(CannotStart, match="not a private key"):
         sign(pem, subject="me", ttl_seconds=60)

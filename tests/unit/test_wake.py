@@ -1,7 +1,12 @@
 """The pipe that wakes whoever waits for work."""
 
+import fcntl
+import os
+import resource
 import threading
 import time
+
+import pytest
 
 from media_inference.queue.wake import Wake, wait_for
 
@@ -48,3 +53,20 @@ def test_ringing_for_a_reader_that_is_gone_is_no_error() -> None:
     wake.ring()
     wake.close()
     wake.ring()
+
+
+def test_a_process_with_thousands_of_open_descriptors_can_wait() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard <= 2000:
+        pytest.skip("this machine allows too few descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2000, hard))
+    try:
+        reader, writer = os.pipe()
+        wake = Wake(fcntl.fcntl(reader, fcntl.F_DUPFD_CLOEXEC, 1500), writer)
+        os.close(reader)
+        wake.ring()
+        assert wait_for(wake, timeout=30)
+        assert wait_for(wake, timeout=0)
+        wake.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

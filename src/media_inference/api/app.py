@@ -60,7 +60,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_api_route("/docs", _show_docs, include_in_schema=False, response_class=HTMLResponse)
     upload = services.max_upload_bytes + _FORM_OVERHEAD
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, most_bytes=MOST_BODY_BYTES, by_path={"/media": upload})
+    app.add_middleware(BodyLimit, most_bytes=MOST_BODY_BYTES, by_path={"/media": upload}, seconds=services.body_seconds)
     app.add_middleware(RequestLimit, most=services.max_requests, always=PROBES)
     app.add_middleware(RequestLog, unlogged=_UNLOGGED)
     return app

@@ -17,6 +17,7 @@ vectors and files are there from the moment a job is `completed`."""
 _SCHEMA = f"#/components/schemas/{ProblemDocument.__name__}"
 _BODY_PROBLEMS = (
     ProblemCode.BAD_REQUEST,
+    ProblemCode.BODY_TOO_SLOW,
     ProblemCode.BODY_TOO_LARGE,
     ProblemCode.UNSUPPORTED_MEDIA_TYPE,
     ProblemCode.INVALID_REQUEST,

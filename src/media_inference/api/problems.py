@@ -28,6 +28,7 @@ class ProblemCode(StrEnum):
     CROP_NOT_FOUND = "crop_not_found"
     POINT_NOT_FOUND = "point_not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    BODY_TOO_SLOW = "body_too_slow"
     UPLOAD_NOT_SUPPORTED = "upload_not_supported"
     BODY_TOO_LARGE = "body_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
@@ -61,6 +62,7 @@ MEANINGS: Mapping[ProblemCode, Meaning] = {
     ProblemCode.CROP_NOT_FOUND: Meaning(404, "Crop not found", "The job has no picture of such a face."),
     ProblemCode.POINT_NOT_FOUND: Meaning(404, "Point not found", "There is no vector for it in this collection."),
     ProblemCode.METHOD_NOT_ALLOWED: Meaning(405, "Method not allowed", "This address does not take that method."),
+    ProblemCode.BODY_TOO_SLOW: Meaning(408, "Body too slow", "The body did not arrive in time."),
     ProblemCode.UPLOAD_NOT_SUPPORTED: Meaning(
         409, "Upload not supported", "The configured media store takes no uploads; add the picture there."
     ),
@@ -126,7 +128,12 @@ def problem_response(
 def _headers(code: ProblemCode) -> dict[str, str]:
     retry_after = MEANINGS[code].retry_after
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return headers | ({"WWW-Authenticate": "Bearer"} if code is ProblemCode.UNAUTHORIZED else {})
+    match code:
+        case ProblemCode.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
+        case ProblemCode.BODY_TOO_SLOW:  # nobody waits for its rest
+            headers["Connection"] = "close"
+    return headers
 
 
 async def answer_http_exception(_request: Request, error: Exception) -> JSONResponse:

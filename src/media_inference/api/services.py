@@ -50,6 +50,8 @@ class Services:
     max_upload_bytes: int
     max_requests: int = 256
     """Requests in the works at once; more are told to come back."""
+    body_seconds: float = 30.0
+    """How long a request may leave us waiting for its body, plus one second for each 16 KiB that have come."""
 
 
 async def services_of(request: Request) -> Services:

@@ -33,7 +33,7 @@ _CLOSE_CONNECTIONS_WITHIN = 5
 
 
 class ApiServer:
-    """Listens at once; answers when it runs.
+    """Listens at once; answers when it runs. From here on SIGINT and SIGTERM end `run`, also one that is yet to come.
 
     ``outcomes`` wakes the publisher; ``on_submit`` is called after each accepted job; ``workers_here`` counts the
     workers of this process, or is None when they run elsewhere. Raises `CannotStart`.
@@ -67,6 +67,9 @@ class ApiServer:
                 workers_here=workers_here,
             )
             self._server = _server(_services(settings, JobQueue(engine), health, on_submit))
+            # uvicorn heeds them only while it runs, and then raises them again for whoever was here before.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: self.stop())
             self._cleanup = undo.pop_all()
 
     @property
@@ -77,9 +80,6 @@ class ApiServer:
 
     def run(self) -> None:
         """Serves until SIGINT, SIGTERM or `stop`; then everything that is settled has been published."""
-        # uvicorn catches these, and raises them again for whoever was here before: nobody else is to act on them.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
         self._relay.start()
         self._caretaker.start()
         self._server.run(sockets=[self._socket])

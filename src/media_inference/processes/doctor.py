@@ -11,7 +11,7 @@ from rich.table import Table
 
 from media_inference import __version__
 from media_inference.api.tokens import TokenVerifier
-from media_inference.errors import CannotStart, MediaInferenceError
+from media_inference.errors import CannotStart, MediaInferenceError, StoreInUse
 from media_inference.models.kinds import Kind
 from media_inference.processes.chosen_models import find_chosen, refuse_other_models
 from media_inference.processes.console import wide_console
@@ -131,7 +131,10 @@ def _media_store(settings: Settings) -> str:
 
 
 def _vector_store(settings: Settings) -> str:
-    store = open_vector_store(settings.qdrant_url, settings.qdrant_dir, timeout=settings.qdrant_timeout)
+    try:
+        store = open_vector_store(settings.qdrant_url, settings.qdrant_dir, timeout=settings.qdrant_timeout)
+    except StoreInUse:
+        return f"embedded in {settings.qdrant_dir}, in use by a running service"
     try:
         counts = ", ".join(f"{store.count(collection)} in {collection}" for collection in COLLECTIONS)
     finally:

@@ -27,7 +27,8 @@ def run_up(settings: Settings, host: str, port: int, workers: int) -> int:
     """Runs API, publisher and workers until SIGINT or SIGTERM; returns the exit code. Raises `CannotStart`."""
     make_data_folder(settings)
     refuse_missing_models(settings)
-    new_keys = ensure_key_pair(settings)
+    if ensure_key_pair(settings):
+        _print_token(settings)
     engine = open_database(settings, migrate=True)
     refuse_other_models(settings, JobRecords(engine))
     outcomes = Wake.pipe()
@@ -42,8 +43,6 @@ def run_up(settings: Settings, host: str, port: int, workers: int) -> int:
         settings, engine, (host, port), outcomes=outcomes, on_submit=pool.ring, workers_here=pool.running
     )
     warn_if_open(settings, host)
-    if new_keys:
-        _print_token(settings)
     print(f"media-inference is at {server.url} (stop with Ctrl-C)", file=sys.stderr)  # noqa: T201
     log.info("up.started", action="start", url=server.url, workers=workers, data=str(settings.database_dir))
     pool.start()

@@ -39,7 +39,6 @@ log = structlog.get_logger()
 def main() -> int:
     """Runs one worker; returns the exit code."""
     arguments = _arguments()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
     try:
         settings = load_settings(_env_file=None)
         set_up_logs(settings)

@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import sqlalchemy as sa
 import structlog
 
+from media_inference.errors import DatabaseUnavailable
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.leases import LeaseWatch
 from media_inference.queue.wake import Wake
@@ -37,6 +40,8 @@ class WorkerPool:
         self._queue = JobQueue(engine)
         self._records = WorkerRecords(engine, patience=settings.lease_seconds)
         self._doorbells: dict[str, Wake] = {}
+        # Nobody rings while one is closed: by then its descriptor may be that of another file.
+        self._at_the_doorbells = threading.Lock()
         self._supervisor = Supervisor(
             count, self._launch, on_death=self._on_death, on_stop=self._on_stop, on_refusal=on_refusal
         )
@@ -59,8 +64,9 @@ class WorkerPool:
 
     def ring(self) -> None:
         """There is work."""
-        for doorbell in list(self._doorbells.values()):
-            doorbell.ring()
+        with self._at_the_doorbells:
+            for doorbell in self._doorbells.values():
+                doorbell.ring()
 
     def running(self) -> int:
         """How many worker processes there are now."""
@@ -68,7 +74,6 @@ class WorkerPool:
 
     def _launch(self, worker_id: str) -> subprocess.Popen[bytes]:
         doorbell = Wake.pipe()
-        self._doorbells[worker_id] = doorbell
         command = [sys.executable, "-m", "media_inference.processes.worker_process", "--worker-id", worker_id]
         command += ["--workers", str(self._count)]
         passed: list[int] = []
@@ -80,21 +85,36 @@ class WorkerPool:
                 command += [option, str(descriptor)]
                 passed.append(descriptor)
         environment = os.environ | self._settings.as_environment()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=passed, env=environment)
+        with ExitStack() as undo:
+            undo.callback(doorbell.close)
+            # A session of its own, so that a Ctrl-C meant for its supervisor doesn't reach it.
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=passed, env=environment, start_new_session=True
+            )
+            undo.pop_all()
         doorbell.close_reader()
+        with self._at_the_doorbells:
+            self._doorbells[worker_id] = doorbell
         return process
 
     def _on_death(self, worker_id: str) -> None:
-        for job_id in self._queue.charge_worker(worker_id):
-            log.error("job.crashed_its_worker", action="charge_worker", job_id=job_id, worker_id=worker_id)
-        self._forget(worker_id)
+        with self._forgetting(worker_id):
+            for job_id in self._queue.charge_worker(worker_id):
+                log.error("job.crashed_its_worker", action="charge_worker", job_id=job_id, worker_id=worker_id)
         self.ring()
 
     def _on_stop(self, worker_id: str) -> None:
-        for job_id in self._queue.release_worker(worker_id):
-            log.warning("job.released", action="release_worker", job_id=job_id, worker_id=worker_id)
-        self._forget(worker_id)
+        with self._forgetting(worker_id):
+            for job_id in self._queue.release_worker(worker_id):
+                log.warning("job.released", action="release_worker", job_id=job_id, worker_id=worker_id)
 
-    def _forget(self, worker_id: str) -> None:
-        self._records.leave(worker_id)
-        self._doorbells.pop(worker_id).close()
+    @contextmanager
+    def _forgetting(self, worker_id: str) -> Iterator[None]:
+        """While the database is away its job stays where it is: the lease runs out."""
+        with self._at_the_doorbells:
+            self._doorbells.pop(worker_id).close()
+        try:
+            yield
+            self._records.leave(worker_id)
+        except DatabaseUnavailable as error:
+            log.warning("worker.not_struck_off", action="forget", worker_id=worker_id, error=str(error))

@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class RelayState:
-    """``failures`` in a row, and what the last one was; none when all is well."""
+    """``failures`` in a row, and what the last one was, in words for clients; none when all is well."""
 
     running: bool
     failures: int
@@ -69,16 +69,21 @@ class Relay:
         try:
             while self._publisher.publish_some():
                 pass
-        except (TransientError, DatabaseUnavailable) as error:
-            return self._note_failure(error)
+        except TransientError as error:
+            return self._note_failure(error, error.message)
+        except DatabaseUnavailable as error:
+            return self._note_failure(error, "the database does not answer")
+        except Exception as error:
+            log.exception("publisher.error", action="publish")
+            return self._note_failure(error, "an unexpected error; the log says which")
         if self._failures:
             log.info("publisher.recovered", action="publish", after_failures=self._failures)
         self._failures, self._last_error = 0, None
         return self._poll_interval
 
-    def _note_failure(self, error: Exception) -> float:
+    def _note_failure(self, error: Exception, told: str) -> float:
         self._failures += 1
-        self._last_error = error.message if isinstance(error, TransientError) else str(error)
+        self._last_error = told
         if self._failures == 1:
             log.warning("publisher.waiting", action="publish", error=str(error))
         return self._backoff.delay(self._failures, random.random())  # noqa: S311  # jitter, not a secret

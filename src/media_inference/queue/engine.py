@@ -7,10 +7,10 @@ from types import ModuleType
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from media_inference.errors import CannotStart, DatabaseUnavailable, ErrorCode, TransientError
+from media_inference.errors import CannotStart, DatabaseFull, DatabaseUnavailable
 
 # https://www.sqlite.org/wal.html#walresetbug: earlier versions can corrupt a WAL database that several processes write.
 _WAL_IS_SAFE = (3, 51, 3)
@@ -72,7 +72,7 @@ def open_engine(url: str) -> sa.Engine:
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """One writing transaction; it takes the write lock first, so that what it reads can't change before it writes.
 
-    Raises `DatabaseUnavailable`, or `TransientError` (`storage_full`) when there is no room.
+    Raises `DatabaseUnavailable`; `DatabaseFull` when there is no room.
     """
     with (
         _errors_mapped(),
@@ -93,13 +93,13 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 def _errors_mapped() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
-        if _is_out_of_room(error):
-            raise TransientError(ErrorCode.STORAGE_FULL, "no room left for the database") from error
-        raise DatabaseUnavailable(str(error.orig)) from error
+    except (DataError, IntegrityError, ProgrammingError):
+        raise  # our own mistake: asking again would end the same way
+    except DatabaseError as error:
+        raise (DatabaseFull() if _is_out_of_room(error) else DatabaseUnavailable(str(error.orig))) from error
     except PoolTimeout as error:
         raise DatabaseUnavailable("all connections are in use") from error
 
 
-def _is_out_of_room(error: OperationalError) -> bool:
+def _is_out_of_room(error: DatabaseError) -> bool:
     return getattr(error.orig, "sqlite_errorname", "") == "SQLITE_FULL" or "disk is full" in str(error.orig)

@@ -148,7 +148,10 @@ class JobQueue:
         return True
 
     def release_worker(self, worker_id: str) -> Sequence[str]:
-        """Puts back the job of a worker that was told to stop, as if this attempt had not been; returns the ids."""
+        """Puts back what a worker holds without a fault of the job, as if this attempt had not been; returns the ids.
+
+        For a worker that was told to stop, or that could not tell the database how its job ended.
+        """
         with writing(self._engine) as tx:
             job_ids = tx.scalars(_freed(queue.c.worker_id == worker_id).returning(queue.c.job_id)).all()
             tx.execute(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from media_inference.queue.engine import reading
+from media_inference.queue.engine import writing
 from media_inference.queue.tables import queue
 
 
@@ -36,13 +36,20 @@ class LeaseWatch:
         self._monotonic = monotonic
         self._sightings: dict[Lease, _Sighting] = {}
 
+    def forget(self) -> None:
+        """Watches anew. Call it when the database was away: no worker could renew its lease then."""
+        self._sightings = {}
+
     def silent(self) -> list[Lease]:
-        """The leases whose counter has not changed for ``patience`` seconds."""
-        now = self._monotonic()
-        with reading(self._engine) as tx:
+        """The leases whose counter has not changed for ``patience`` seconds, in which it could have been."""
+        begun = self._monotonic()
+        with writing(self._engine) as tx:  # it waits where those wait who renew their leases
+            now = self._monotonic()
             rows = tx.execute(
                 sa.select(*queue.c["lease_token", "worker_id", "lease_beat"]).where(queue.c.lease_token.is_not(None))
             ).all()
+        if now - begun > self._patience / 10:
+            self.forget()
         seen: dict[Lease, _Sighting] = {}
         for token, worker_id, beat in rows:
             lease = Lease(token, worker_id)

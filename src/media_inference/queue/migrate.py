@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from media_inference.errors import CannotStart
-from media_inference.queue.engine import writing
+from media_inference.queue.engine import reading, writing
 
 
 def migrate(engine: sa.Engine) -> str:
@@ -37,8 +37,8 @@ def newest_revision() -> str:
 
 
 def database_revision(engine: sa.Engine) -> str | None:
-    """The revision that the database has; None before the first migration."""
-    with engine.connect() as connection:
+    """The revision that the database has; None before the first migration. Raises `DatabaseUnavailable`."""
+    with reading(engine) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 

@@ -60,6 +60,8 @@ class Wake:
 def wait_for(*wakes: Wake, timeout: float) -> bool:
     """Waits until one of the wakes rings or ``timeout`` seconds pass; False when one of them can never ring again."""
     readers = {wake.reader: wake for wake in wakes if wake.reader is not None}
-    rung, _, _ = select.select(list(readers), [], [], timeout)
-    drained = [readers[reader].drain() for reader in rung]
+    poll = select.poll()  # `select.select` refuses descriptors above 1023, and a process with many clients gets there
+    for reader in readers:
+        poll.register(reader, select.POLLIN)
+    drained = [readers[reader].drain() for reader, _ in poll.poll(timeout * 1000)]
     return all(drained)

@@ -1,4 +1,4 @@
-"""The vectors on a Qdrant server, over REST. Needs the extra ``qdrant``: `catalog` imports this file when asked to."""
+"""The vector store that the settings ask for."""
 
 from importlib import import_module
 from pathlib import Path

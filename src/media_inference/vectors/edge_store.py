@@ -24,7 +24,7 @@ from qdrant_edge import (
 )
 from qdrant_edge import Point as EdgePoint
 
-from media_inference.errors import CannotStart, ErrorCode, TransientError
+from media_inference.errors import CannotStart, ErrorCode, StoreInUse, TransientError
 from media_inference.jobs.outcome import PointId, Vector
 from media_inference.models.kinds import DIMENSION
 from media_inference.vectors.store import COLLECTIONS, Hit, Point
@@ -184,8 +184,8 @@ def _point_id(engine_id: object) -> PointId:
     return engine_id if isinstance(engine_id, int) else str(engine_id)
 
 
-def _held_elsewhere(folder: Path) -> CannotStart:
-    return CannotStart(
+def _held_elsewhere(folder: Path) -> StoreInUse:
+    return StoreInUse(
         f"the vector store in {folder} is in use by another process: stop that one, "
         "or set DATABASE_DIR to another folder, or QDRANT_URL to a Qdrant server"
     )

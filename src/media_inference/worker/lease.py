@@ -83,11 +83,10 @@ class LeaseKeeper:
     def _beat(self) -> None:
         with self._lock:
             held = self._held
-        self._records.beat(self._worker_id)
-        if held is None:
-            return
-        if time.monotonic() - held.since > self._job_timeout:
+        if held is not None and time.monotonic() - held.since > self._job_timeout:
             log.error("job.hung", action="renew", job_id=held.claim.job_id, timeout_s=self._job_timeout)
             self._end_process(EXIT_HUNG)
             return
-        self._queue.renew(held.claim)
+        self._records.beat(self._worker_id)
+        if held is not None:
+            self._queue.renew(held.claim)

@@ -42,6 +42,7 @@ class LeaseGuard:
                 self._look()
             except DatabaseUnavailable as error:
                 log.warning("lease.watch_failed", action="watch", error=str(error))
+                self._watch.forget()
 
     def _look(self) -> None:
         for lease in self._watch.silent():

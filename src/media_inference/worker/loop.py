@@ -35,14 +35,22 @@ class WorkerLoop:
 
     def run(self) -> None:
         """Works until it is told to stop, or nobody is left who could ring for work; finishes the running job."""
-        somebody_rings = True
+        somebody_rings, holds_nothing = True, True
         while somebody_rings and not self.told_to_stop.is_set():
             try:
+                if not holds_nothing:
+                    self._put_back()
+                holds_nothing = True
                 worked = self._work_once()
             except DatabaseUnavailable as error:
                 log.warning("worker.database_error", action="claim", worker_id=self.worker_id, error=str(error))
-                worked = False
+                worked = holds_nothing = False
             somebody_rings = wait_for(self.work, self.stop, timeout=0 if worked else self.poll_interval)
+
+    def _put_back(self) -> None:
+        """Gives back what was claimed when the database went away: it could not be settled, by no fault of its own."""
+        for job_id in self.queue.release_worker(self.worker_id):
+            log.warning("job.released", action="release_worker", job_id=job_id, worker_id=self.worker_id)
 
     def _work_once(self) -> bool:
         claim = self.queue.claim(self.worker_id)

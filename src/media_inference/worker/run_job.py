@@ -8,7 +8,7 @@ from enum import StrEnum
 import structlog
 
 from media_inference.artifacts.store import ArtifactStore
-from media_inference.errors import ErrorCode, JobError, PermanentError, TransientError
+from media_inference.errors import DatabaseUnavailable, ErrorCode, JobError, PermanentError, TransientError
 from media_inference.jobs.job import Claim
 from media_inference.jobs.outcome import Findings
 from media_inference.jobs.retry import Backoff
@@ -43,9 +43,14 @@ class JobRunner:
     chance: Callable[[], float] = random.random
 
     def run(self, claim: Claim) -> Ending:
-        """Finds, settles, and says how it ended; every error of the attempt leaves through `_give_up`."""
+        """Finds, settles, and says how it ended; every error of the attempt leaves through `_give_up`.
+
+        Raises `DatabaseUnavailable` when nothing can be recorded; the job is not to be charged for that.
+        """
         try:
             return self._settle(claim, self._find(claim))
+        except DatabaseUnavailable:
+            raise
         except JobError as error:
             return self._give_up(claim, error)
         except MemoryError:

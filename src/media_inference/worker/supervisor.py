@@ -19,8 +19,8 @@ class Supervisor:
     """Starts ``count`` workers and one anew for each that dies, sooner the longer it lived.
 
     ``launch`` starts the process of a worker id. The id of each worker that ended goes to ``on_death``, before the next
-    is started, or to ``on_stop`` when it was told to stop. ``on_refusal`` is called when a worker can't start as things
-    are set up (exit 3): starting another would end the same way.
+    is started, or to ``on_stop`` when it was told to stop; neither may raise. ``on_refusal`` is called when a worker
+    can't start as things are set up (exit 3): starting another would end the same way.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Supervisor:
         self._on_refusal = on_refusal
         self._stopping = threading.Event()
         self._lock = threading.Lock()
+        self._have_worked = False
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._threads = [
             threading.Thread(target=self._keep_one, name=f"supervisor-{slot}", daemon=True) for slot in range(count)
@@ -77,26 +78,38 @@ class Supervisor:
 
     def _keep_one(self) -> None:
         delay = _FIRST_DELAY
-        while True:
+        while not self._stopping.is_set():
             worker_id = f"worker-{uuid.uuid4().hex[:12]}"
             begun = time.monotonic()
-            process = self._begin(worker_id)
-            if process is None:
-                return
-            status = process.wait()
-            with self._lock:
-                del self._running[worker_id]
+            status = self._run_one(worker_id)
             if self._stopping.is_set():
-                self._on_stop(worker_id)
-                return
-            self._on_death(worker_id)
-            if status == EXIT_CANNOT_START:
-                self._on_refusal()
                 return
             lived_long = time.monotonic() - begun > _LIVED_LONG
+            self._have_worked |= lived_long
+            if status == EXIT_CANNOT_START and not self._have_worked:
+                self._on_refusal()
+                return
             delay = _FIRST_DELAY if lived_long else min(delay * 2, _LONGEST_DELAY)
             log.error("worker.died", action="restart", worker_id=worker_id, exit_status=status, delay_s=delay)
             self._stopping.wait(delay)
+
+    def _run_one(self, worker_id: str) -> int | None:
+        """A worker from its start to its end; returns its exit status, None when there was none to begin with."""
+        try:
+            process = self._begin(worker_id)
+        except OSError as error:  # no process or no descriptor to be had now
+            log.warning("worker.not_started", action="start", worker_id=worker_id, error=str(error))
+            return None
+        if process is None:
+            return None
+        status = process.wait()
+        with self._lock:
+            del self._running[worker_id]
+        if self._stopping.is_set():
+            self._on_stop(worker_id)
+        else:
+            self._on_death(worker_id)
+        return status
 
     def _begin(self, worker_id: str) -> subprocess.Popen[bytes] | None:
         with self._lock:

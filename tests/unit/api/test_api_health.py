@@ -1,5 +1,6 @@
 """Health, probes, request ids and the access log."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -7,7 +8,9 @@ import pytest
 import sqlalchemy as sa
 import structlog
 from fastapi.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
+from media_inference.api.request_log import RequestLog
 from media_inference.api.services import Services
 from media_inference.errors import CannotStart, ErrorCode, TransientError
 
@@ -90,6 +93,26 @@ def test_each_request_is_one_line_in_the_log_with_its_route_and_no_id(stranger: 
     }
     assert (lines[1]["route"], lines[1]["status"]) == (None, 404)
     assert len(lines) == 2
+
+
+def test_half_an_answer_is_broken_off() -> None:
+    async def half(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ZeroDivisionError
+
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    scope: Scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    with structlog.testing.capture_logs() as lines, pytest.raises(ZeroDivisionError):
+        asyncio.run(RequestLog(half, unlogged=())(scope, receive, send))
+    assert sent == ["http.response.start"]
+    assert [line["action"] for line in lines] == ["request_failed", "http_request"]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/version", "/health", "/metrics"])

@@ -9,8 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from media_inference.api.services import Services
+from media_inference.artifacts.local_store import LocalStore
 from media_inference.errors import ErrorCode, PermanentError
-from media_inference.jobs.job import JobStatus
+from media_inference.jobs.outcome import Artifact, EmbeddingSet, Findings
 
 Complete = Callable[..., None]
 Serve = Callable[[Services], TestClient]
@@ -166,16 +167,37 @@ def test_anybody_gets_the_crops_of_a_completed_job(
     assert "private" in answer.headers["Cache-Control"]
 
 
-def test_crops_are_not_shown_before_the_job_is_completed(
-    supporter: TestClient, stranger: TestClient, services: Services, complete: Complete
+def test_crops_are_not_shown_before_the_vectors_are_searchable(
+    supporter: TestClient, stranger: TestClient, services: Services
+) -> None:
+    job_id = _create(supporter, "face_embedding")
+    claim = services.queue.claim("worker-1")
+    assert claim is not None
+    artifacts = (Artifact("faces/0.jpg", b"jpeg"),)
+    findings = Findings({"face_count": 1}, EmbeddingSet("faces", "gabor-face-512", ()), artifacts)
+    staged = services.artifacts.stage(job_id, claim.lease_token, artifacts)
+    assert services.queue.settle(claim, findings, staged.promote)
+    assert services.artifacts.path(job_id, "faces/0.jpg") is not None
+    answer = stranger.get(f"/job/{job_id}/faces/0.jpg")
+    assert (answer.status_code, answer.json()["code"]) == (404, "crop_not_found")
+
+
+class _Vanishing(LocalStore):
+    """Files that are removed between being found and being read."""
+
+    def path(self, job_id: str, name: str) -> Path | None:
+        found = super().path(job_id, name)
+        self.remove(job_id)
+        return found
+
+
+def test_a_crop_that_is_being_removed_is_404(
+    supporter: TestClient, services: Services, serve: Serve, complete: Complete, tmp_path: Path
 ) -> None:
     job_id = _create(supporter)
     complete({"face_count": 1}, {"faces/0.jpg": b"jpeg"})
-    job = services.records.get(job_id)
-    assert job is not None
-    assert job.status is JobStatus.COMPLETED
-    pending = _create(supporter)
-    answer = stranger.get(f"/job/{pending}/faces/0.jpg")
+    client = serve(replace(services, artifacts=_Vanishing(tmp_path / "jobs")))
+    answer = client.get(f"/job/{job_id}/faces/0.jpg")
     assert (answer.status_code, answer.json()["code"]) == (404, "crop_not_found")
 
 

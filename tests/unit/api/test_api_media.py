@@ -84,8 +84,9 @@ def test_a_store_with_a_lower_limit_refuses(
 def test_another_media_store_takes_no_uploads(services: Services, serve: Serve, tokens: dict[str, str]) -> None:
     client = serve(replace(services, inbox=None))
     headers = {"Authorization": f"Bearer {tokens['permission']}"}
-    answer = client.post("/media", files={"file": ("a.jpg", b"1")}, headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (409, "upload_not_supported")
+    for body in ({"files": {"file": ("a.jpg", b"1")}}, {"content": b"no form at all"}):
+        answer = client.post("/media", headers=headers, **body)
+        assert (answer.status_code, answer.json()["code"]) == (409, "upload_not_supported")
 
 
 def test_a_client_that_goes_away_is_no_error(services: Services, tokens: dict[str, str]) -> None:

@@ -1,0 +1,60 @@
+"""The how-tos that can be followed without anybody else's service, followed as printed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from media_inference.models.custom import CustomModel
+from tests.stands.documents import blocks, document, reader_environment, run_blocks, started
+from tests.stands.free_port import free_port
+from tests.stands.running_service import BUILT_IN, until
+
+pytestmark = pytest.mark.flow
+
+
+def test_a_model_of_ones_own_is_taken_as_described(tmp_path: Path, shared: Path) -> None:
+    shutil.copy(shared / "models" / "mobilefacenet_512.onnx", tmp_path / "my-faces.onnx")
+    commands = blocks(document("docs/how-to/bring-your-own-model.md"), "bash")
+    environment = reader_environment(tmp_path)
+    *_, verified, examined, listed = run_blocks(
+        [*commands, "media-inference models list --json"], tmp_path, environment
+    )
+    assert verified == "my-faces: ok"
+    assert "my-faces (MIT), runs on cpu" in examined
+    (mine,) = [row for row in json.loads(listed) if row["source"] == "yours"]
+    assert (mine["name"], mine["kind"], mine["dimension"], mine["on_disk"]) == ("my-faces", "face_embedder", 512, True)
+    assert mine["chosen"]
+
+
+def test_every_key_of_a_description_is_explained() -> None:
+    text = document("docs/how-to/bring-your-own-model.md")
+    explained = {name for name in CustomModel.model_fields if f"`{name}`" in text}
+    assert explained == set(CustomModel.model_fields)
+
+
+def test_workers_run_apart_as_described(tmp_path: Path, shared: Path) -> None:
+    keys, migrate, serve, worker = blocks(document("docs/how-to/run-workers-apart.md"), "bash")
+    environment = reader_environment(tmp_path, **BUILT_IN)
+    port = free_port()
+    assert "--port 8001" in serve
+    run_blocks([keys, migrate], tmp_path, environment)
+    with (
+        started(serve.replace("8001", str(port)), tmp_path, environment) as said,
+        started(worker, tmp_path, environment),
+        httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client,
+    ):
+        until(said.read_text, lambda text: "serve.started" in text)
+        (token,) = run_blocks(
+            ["media-inference token --sub me --permission ai_inference_support"], tmp_path, environment
+        )
+        client.headers["Authorization"] = f"Bearer {token}"
+        with (shared / "photos" / "obama_1.jpg").open("rb") as photo:
+            media = client.post("/media", files={"file": photo}).json()
+        job = client.post("/job/face_embedding", json=media).json()
+        address = f"/job/{job['job_id']}"
+        done = until(lambda: client.get(address).json(), lambda now: now["status"] in {"completed", "failed"})
+        assert (done["status"], done["result"]["face_count"]) == ("completed", 1)
+        until(lambda: client.get("/health").json()["checks"]["workers"]["alive"], lambda alive: alive == 2)

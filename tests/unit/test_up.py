@@ -1,0 +1,49 @@
+"""Starting and stopping the service, where it can go wrong."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from media_inference.errors import CannotStart
+from media_inference.processes.api_server import ApiServer
+from media_inference.processes.database import open_database
+from media_inference.processes.up import run_up
+from media_inference.queue.wake import Wake
+from media_inference.settings import Settings, load_settings
+from tests.stands.running_service import BUILT_IN
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+BUILT_IN_MODELS = {name.lower(): model for name, model in BUILT_IN.items()}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield load_settings(_env_file=None, database_dir=tmp_path, **BUILT_IN_MODELS)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_comes_before_the_service_runs_is_not_lost(settings: Settings, number: signal.Signals) -> None:
+    engine, outcomes = open_database(settings, migrate=True), Wake.pipe()
+    open_to_all = settings.model_copy(update={"auth_disabled": True})
+    server = ApiServer(
+        open_to_all, engine, ("127.0.0.1", 0), outcomes=outcomes, on_submit=lambda: None, workers_here=None
+    )
+    signal.raise_signal(number)
+    server.run()
+    server.close()
+    outcomes.close()
+    engine.dispose()
+
+
+def test_the_token_of_a_new_key_pair_is_printed_even_if_the_port_is_taken(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(CannotStart, match="can't listen"):
+        run_up(settings, "127.0.0.1", taken.getsockname()[1], 1)
+    assert capsys.readouterr().out.count(".") == 2
