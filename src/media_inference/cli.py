@@ -30,7 +30,14 @@ app = typer.Typer(
 models_app = typer.Typer(help="The models: which there are, which are on disk.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
-Host = Annotated[str, typer.Option(envvar="MEDIA_INFERENCE_HOST", help="Address to listen on.")]
+
+def _an_address(host: str) -> str:
+    if not host:  # it would mean every address of the machine
+        raise typer.BadParameter("expected an address or a host name, got an empty one")
+    return host
+
+
+Host = Annotated[str, typer.Option(callback=_an_address, envvar="MEDIA_INFERENCE_HOST", help="Address to listen on.")]
 Port = Annotated[
     int, typer.Option(min=0, max=65535, envvar="MEDIA_INFERENCE_PORT", help="Port to listen on; 0 takes a free one.")
 ]
@@ -43,6 +50,8 @@ def main() -> None:
     """Runs a command and exits; the one place that turns `CannotStart` into an exit code."""
     try:
         app()
+    except KeyboardInterrupt:  # before a command could see to it by itself
+        sys.exit(130)
     except CannotStart as error:
         print(f"media-inference: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(3)

@@ -74,6 +74,6 @@ def test_wal_is_used_only_where_it_cannot_corrupt(version: tuple[int, ...], *, s
 
 
 def test_another_kind_of_database_is_refused_with_one_line() -> None:
-    for url in ("mysql://h/d", "nonsense"):
+    for url in ("mysql://h/d", "nonsense", "sqlite://", "sqlite:///:memory:"):
         with pytest.raises(CannotStart, match="DATABASE_URL: expected sqlite:///path"):
             open_engine(url)

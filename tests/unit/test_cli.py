@@ -87,6 +87,7 @@ def test_the_version_is_that_of_the_package(environment: dict[str, str]) -> None
         ("up", "--nonsense"),
         ("up", "--port", "65536"),
         ("up", "--workers", "0"),
+        ("up", "--host", ""),
         ("worker", "--processes", "many"),
         ("token",),
         ("token", "--sub", "me", "--ttl", "1y"),

@@ -30,5 +30,5 @@ def find_model(name: str, kind: Kind, custom: Sequence[Model] = ()) -> Model:
     if model is not None and model.kind is kind:
         return model
     there_are = ", ".join(other.name for other in models.values() if other.kind is kind)
-    fault = "no such model" if model is None else f"it is a {model.kind}"
+    fault = "no such model" if model is None else f"it is of the kind {model.kind}"
     raise CannotStart(f"{name!r} can't be the {kind}: {fault}; there are {there_are}")

@@ -44,6 +44,8 @@ def open_engine(url: str) -> sa.Engine:
         raise CannotStart(f"DATABASE_URL: expected sqlite:///path, got {url!r}") from None
     if parsed.get_backend_name() != "sqlite":
         raise CannotStart(f"DATABASE_URL: expected sqlite:///path, got a {parsed.get_backend_name()} address")
+    if parsed.database in {None, "", ":memory:"}:
+        raise CannotStart(f"DATABASE_URL: expected sqlite:///path, got {url!r}: a database in memory can't be shared")
     module = sqlite_module()
     engine = sa.create_engine(
         parsed, module=module, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, pool_size=16, max_overflow=32
