@@ -79,7 +79,10 @@ class RunningService:
     def worker_pids(self) -> list[int]:
         """The worker processes that run now."""
         listing = subprocess.run(
-            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
+            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return [int(line.split()[0]) for line in listing.stdout.splitlines() if "worker_process" in line]
 
