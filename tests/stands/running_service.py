@@ -29,7 +29,8 @@ class RunningService:
         self.data = data
         self.log = log
         self.token = token
-        self.client = httpx2.Client(headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.client = httpx2.Client(headers=headers, timeout=30, trust_env=False)
         self.url = ""
 
     def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
