@@ -13,6 +13,7 @@
     └── JobError                     ends an attempt at a job; `code` is what the client sees
         ├── PermanentError           trying again would end the same way: the job fails at once
         └── TransientError           may pass: the job is retried, and fails when its retries are spent
+            └── DependencyAway       a whole dependency is away: the job waits, uncharged
 
 The family alone decides about a retry; the code alone tells the client why. Errors of libraries are turned into these
 where the library is called, so nothing above a port knows whose error it was.
@@ -33,9 +34,17 @@ class ErrorCode(StrEnum):
     DECODER_CRASHED = "decoder_crashed"
     WORKER_CRASHED = "worker_crashed"
     MODEL_UNAVAILABLE = "model_unavailable"
+    UPLOAD_REJECTED = "upload_rejected"
     VECTOR_STORE_UNAVAILABLE = "vector_store_unavailable"
     STORAGE_FULL = "storage_full"
     INTERNAL = "internal"
+
+
+class Dependency(StrEnum):
+    """What the service needs of others, by its name in `/health` and in the table of outages."""
+
+    MEDIA_STORE = "media_store"
+    VECTOR_STORE = "vector_store"
 
 
 class MediaInferenceError(Exception):
@@ -101,3 +110,13 @@ class DatabaseFull(TransientError, DatabaseUnavailable):
 
     def __init__(self) -> None:
         super().__init__(ErrorCode.STORAGE_FULL, "there is no room left for the database")
+
+
+class DependencyAway(TransientError):
+    """The whole dependency is away: nothing was wrong with this job, and it waits uncharged until it is back."""
+
+    def __init__(
+        self, dependency: Dependency, code: ErrorCode, message: str, *, retry_after: float | None = None
+    ) -> None:
+        super().__init__(code, message, retry_after=retry_after)
+        self.dependency = dependency

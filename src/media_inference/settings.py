@@ -87,6 +87,8 @@ class Settings(BaseSettings):
     media_store_stub: bool = False
     media_store_token: SecretStr | None = None
     media_store_timeout: Seconds = 30.0
+    media_cache_bytes: Bytes = 512 * 1024 * 1024
+    media_sync_max_age: Annotated[float, Field(gt=0, le=365 * 86_400)] = 7 * 86_400.0
     max_image_bytes: Bytes = 100 * 1024 * 1024
     max_image_pixels: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100_000_000
     decode_timeout: Seconds = 30.0
@@ -139,6 +141,16 @@ class Settings(BaseSettings):
     def qdrant_dir(self) -> Path:
         """The embedded vector store."""
         return self.database_dir / "qdrant"
+
+    @property
+    def media_is_remote(self) -> bool:
+        """Whether a media_store service is in use, which wants the results reported back."""
+        return not self.media_store_stub and (self.media_store_url or "").startswith("http")
+
+    @property
+    def media_cache_dir(self) -> Path:
+        """Pictures of a remote media store that several jobs need."""
+        return self.database_dir / "cache" / "media"
 
     @property
     def media_dir(self) -> Path:

@@ -15,6 +15,7 @@ from media_inference.media.catalog import STORE_KINDS, open_media_store
 from media_inference.media.folder_inbox import FolderInbox
 from media_inference.media.store import MediaStore
 from media_inference.media.store_kind import StoreOptions
+from tests.stands.reference_store import ReferenceStore
 
 MAX_BYTES = 1000
 CONTENT = bytes(range(256)) * 2
@@ -37,18 +38,19 @@ def _filled(folder: Path) -> Path:
     return folder
 
 
-def _folder(tmp_path: Path) -> Iterator[Stand]:
+def _folder(tmp_path: Path, _: ReferenceStore) -> Iterator[Stand]:
     folder = _filled(tmp_path / "media")
     yield Stand(FolderInbox(folder, MAX_BYTES), lambda: shutil.rmtree(folder))
 
 
-def _file(tmp_path: Path) -> Iterator[Stand]:
+def _file(tmp_path: Path, _: ReferenceStore) -> Iterator[Stand]:
     folder = _filled(tmp_path / "some photos")
     store = open_media_store(StoreOptions(folder.as_uri(), max_bytes=MAX_BYTES))
     yield Stand(store, lambda: shutil.rmtree(folder))
 
 
-def _http(tmp_path: Path) -> Iterator[Stand]:
+def _plain_server(tmp_path: Path, _: ReferenceStore) -> Iterator[Stand]:
+    """The least that a media_store service can be: no ETag, no Content-Length, no results."""
     folder = _filled(tmp_path / "media")
 
     class Service(BaseHTTPRequestHandler):
@@ -76,22 +78,55 @@ def _http(tmp_path: Path) -> Iterator[Stand]:
         thread.join()
 
 
-STANDS = {"folder": _folder, "file": _file, "http": _http}
+def _reference(_: Path, server: ReferenceStore) -> Iterator[Stand]:
+    store = open_media_store(StoreOptions(server.url, token=server.token, max_bytes=MAX_BYTES))
+    yield Stand(store, server.kill)
+
+
+def _reference_with_cache(tmp_path: Path, server: ReferenceStore) -> Iterator[Stand]:
+    options = StoreOptions(server.url, token=server.token, max_bytes=MAX_BYTES, cache_dir=tmp_path / "cache")
+    store = open_media_store(options)
+    store.fetch("7")  # so that the cache is warm, which must make no difference
+    yield Stand(store, server.kill)
+
+
+STANDS = {
+    "folder": _folder,
+    "file": _file,
+    "plain server": _plain_server,
+    "reference server": _reference,
+    "reference server, cache": _reference_with_cache,
+}
+
+
+@pytest.fixture(scope="module")
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReferenceStore]:
+    with ReferenceStore(tmp_path_factory.mktemp("reference")) as server:
+        server.put("photo.jpg", CONTENT)
+        server.put("7", CONTENT)
+        server.put("large", bytes(MAX_BYTES + 1))
+        yield server
+
+
+@pytest.fixture
+def server(running_server: ReferenceStore) -> ReferenceStore:
+    running_server.start()  # an earlier test may have taken it away
+    return running_server
 
 
 @pytest.fixture(params=STANDS)
-def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stand]:
-    for made in STANDS[request.param](tmp_path):
+def stand(request: pytest.FixtureRequest, tmp_path: Path, server: ReferenceStore) -> Iterator[Stand]:
+    for made in STANDS[request.param](tmp_path, server):
         yield made
         made.store.close()
 
 
 @pytest.fixture(params=[*STANDS, "stub"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MediaStore]:
+def store(request: pytest.FixtureRequest, tmp_path: Path, server: ReferenceStore) -> Iterator[MediaStore]:
     if request.param == "stub":
         yield open_media_store(StoreOptions("stub:", max_bytes=MAX_BYTES))
         return
-    for made in STANDS[request.param](tmp_path):
+    for made in STANDS[request.param](tmp_path, server):
         yield made.store
         made.store.close()
 

@@ -69,7 +69,7 @@ def test_what_the_media_store_answers_decides_the_code(tmp_path: Path, status: i
 
 def test_a_media_store_that_fails_is_retried_and_then_the_job_fails(tmp_path: Path) -> None:
     with (
-        _media_server(503) as url,
+        _media_server(500) as url,
         running_service(tmp_path, {"MEDIA_STORE_URL": url, "WORKER_MAX_RETRIES": "1"}) as service,
     ):
         job_id = service.submit("image_embedding", "1")
@@ -91,7 +91,12 @@ def test_jobs_wait_unharmed_while_the_vector_store_is_away(tmp_path: Path, share
         assert search.status_code == 503
         assert search.json()["code"] == "vector_store_unavailable"
         assert "retry-after" in search.headers
-        assert service.request("GET", "/health").status_code == 503
+        health = service.request("GET", "/health")
+        assert health.status_code == 503
+        assert set(health.json()["checks"]["vector_store"]) == {"status", "detail", "since"}
+        later = service.submit("image_embedding", media_id)
+        assert service.run("face_detection", media_id)["face_count"] == 0
+        assert (service.job(later)["status"], service.job(later)["attempts"]) == ("pending", 0)
 
 
 @contextmanager

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
-from media_inference.errors import ErrorCode, JobError, PermanentError, TransientError
+from media_inference.errors import CannotStart, DependencyAway, ErrorCode, JobError, PermanentError, TransientError
+from media_inference.media.catalog import open_media_store, open_result_sink
 from media_inference.media.http_store import HttpStore
 from media_inference.media.retry_after import LONGEST_SECONDS, seconds_to_wait
 from media_inference.media.store_kind import StoreOptions
@@ -93,17 +95,24 @@ def test_a_fetch_asks_for_the_item_with_the_token_and_without_compression(servic
         (401, PermanentError, ErrorCode.MEDIA_FORBIDDEN),
         (403, PermanentError, ErrorCode.MEDIA_FORBIDDEN),
         *((status, TransientError, ErrorCode.MEDIA_UNAVAILABLE) for status in (204, 206, 301, 302, 304, 308)),
-        *((status, TransientError, ErrorCode.MEDIA_UNAVAILABLE) for status in (400, 405, 408, 418, 422, 429)),
-        *((status, TransientError, ErrorCode.MEDIA_UNAVAILABLE) for status in (500, 502, 503, 504)),
+        *((status, TransientError, ErrorCode.MEDIA_UNAVAILABLE) for status in (400, 405, 408, 418, 422, 500)),
+        *((status, TransientError, ErrorCode.MEDIA_UNAVAILABLE) for status in (502, 503, 504)),
+        (429, DependencyAway, ErrorCode.MEDIA_UNAVAILABLE),
     ],
 )
 def test_a_status_decides_about_a_retry(
     service: Service, store: HttpStore, status: int, family: type[JobError], code: ErrorCode
 ) -> None:
-    service.answer = lambda request: request.say(status)
+    service.answer = lambda request: request.say(200 if request.path == "/prefix/" else status)
     failure = _failure(store)
     assert type(failure) is family
     assert failure.code == code
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_store_that_answers_everything_so_is_away(service: Service, store: HttpStore, status: int) -> None:
+    service.answer = lambda request: request.say(status)
+    assert type(_failure(store)) is DependencyAway
 
 
 def test_a_refused_token_is_loud(service: Service, store: HttpStore, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +127,7 @@ def test_a_refused_token_is_loud(service: Service, store: HttpStore, capsys: pyt
 def test_a_redirect_is_not_followed(service: Service, store: HttpStore) -> None:
     service.answer = lambda request: request.say(302, Location=f"{service.url}/media/8")
     assert "redirect" in _failure(store).message
-    assert len(service.requests) == 1
+    assert [request.path for request in service.requests] == ["/prefix/media/7", "/prefix/"]
 
 
 def test_a_retry_after_is_passed_on(service: Service, store: HttpStore) -> None:
@@ -249,3 +258,33 @@ def test_any_answer_below_500_shows_that_somebody_is_there(
     else:
         with pytest.raises(TransientError):
             store.check()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://", "http:///photos", "http://host:99999", "http://host:port", "http://[::1", "http://host/?a=b"),
+        *("http://host/#here", "http://user:password@host", "http://host\n.example"),
+    ],
+)
+def test_an_address_that_can_not_be_meant_stops_the_start(url: str) -> None:
+    for open_it in (open_media_store, open_result_sink):
+        with pytest.raises(CannotStart) as caught:
+            open_it(StoreOptions(url))
+        assert "password@" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["a b", "a\r\nX: y", "ä", "\0"])
+def test_a_token_that_no_header_can_carry_stops_the_start(token: str) -> None:
+    with pytest.raises(CannotStart) as caught:
+        open_media_store(StoreOptions("http://host", token))
+    assert token not in str(caught.value)
+
+
+def test_the_stores_that_take_results_say_so(tmp_path: Path) -> None:
+    sink = open_result_sink(StoreOptions("http://host"))
+    assert isinstance(sink, HttpStore)
+    sink.close()
+    assert open_result_sink(StoreOptions(tmp_path.as_uri())) is None
+    assert open_result_sink(StoreOptions("stub:")) is None
+    assert "secret" not in repr(StoreOptions("http://host", "secret"))

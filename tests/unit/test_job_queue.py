@@ -198,7 +198,7 @@ def test_a_released_job_is_not_charged(jobs: JobQueue, records: JobRecords, subm
     assert list(jobs.release_worker("w")) == [job_id]
     job = records.get(job_id)
     assert job is not None
-    assert (job.status, job.attempts) == (JobStatus.PENDING, 0)
+    assert (job.status, job.attempts, job.started_at) == (JobStatus.PENDING, 0, None)
 
 
 def test_a_job_that_crashes_its_worker_three_times_fails_and_the_others_are_not_charged(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from media_inference.errors import ErrorCode, TransientError
+from media_inference.errors import Dependency, DependencyAway, ErrorCode, TransientError
 from media_inference.jobs.job import JobStatus, NewJob
 from media_inference.jobs.outcome import Embedding, EmbeddingSet, Findings, PointId
 from media_inference.publisher.relay import Relay
@@ -16,6 +16,7 @@ from media_inference.queue.engine import open_engine
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.migrate import migrate
+from media_inference.queue.outages import OutageRecords
 from media_inference.queue.outbox import Outbox
 from media_inference.queue.wake import Wake
 from media_inference.vectors.edge_store import EdgeStore
@@ -54,6 +55,7 @@ class Office:
         self.queue = JobQueue(engine)
         self.records = JobRecords(engine)
         self.outbox = Outbox(engine)
+        self.outages = OutageRecords(engine)
         self.vectors = FlakyStore(folder / "qdrant")
         self.publisher = VectorPublisher(self.outbox, self.vectors)
 
@@ -115,7 +117,7 @@ def test_faces_five_two_none_three_leave_exactly_the_last_outcome(office: Office
 
 def test_the_relay_publishes_when_it_is_woken_and_recovers_from_an_outage(office: Office) -> None:
     wake = Wake.pipe()
-    relay = Relay(office.publisher, wake, poll_interval=3600)
+    relay = Relay(Dependency.VECTOR_STORE, office.publisher, office.outages, wake=wake, poll_interval=3600, finish=True)
     office.vectors.away = {"upsert"}
     relay.start()
     job_id = office.settle(1000)
@@ -125,12 +127,13 @@ def test_the_relay_publishes_when_it_is_woken_and_recovers_from_an_outage(office
     relay.stop()
     assert office.status(job_id) is JobStatus.COMPLETED
     assert relay.state().failures == 0
+    assert office.outages.current() == []
     wake.close()
 
 
 def test_the_relay_says_what_is_wrong_while_it_waits(office: Office) -> None:
     wake = Wake.pipe()
-    relay = Relay(office.publisher, wake, poll_interval=3600)
+    relay = Relay(Dependency.VECTOR_STORE, office.publisher, office.outages, wake=wake, poll_interval=3600, finish=True)
     office.vectors.away = {"upsert"}
     office.settle(1000)
     relay.start()
@@ -139,12 +142,14 @@ def test_the_relay_says_what_is_wrong_while_it_waits(office: Office) -> None:
     state = relay.state()
     assert state.failures >= 1
     assert state.last_error == "the cable is pulled"
+    (outage,) = office.outages.current()
+    assert (outage.dependency, outage.reason) == (Dependency.VECTOR_STORE, "the cable is pulled")
     wake.close()
 
 
 def test_the_relay_outlives_an_error_that_nobody_foresaw(office: Office) -> None:
     wake = Wake.pipe()
-    relay = Relay(office.publisher, wake, poll_interval=3600)
+    relay = Relay(Dependency.VECTOR_STORE, office.publisher, office.outages, wake=wake, poll_interval=3600, finish=True)
     office.vectors.away, office.vectors.error = {"upsert"}, ValueError("secret of the inside")
     job_id = office.settle(1000)
     relay.start()
@@ -157,3 +162,43 @@ def test_the_relay_outlives_an_error_that_nobody_foresaw(office: Office) -> None
     relay.stop()
     assert office.status(job_id) is JobStatus.COMPLETED
     wake.close()
+
+
+def test_a_relay_that_must_not_finish_leaves_what_waits(office: Office) -> None:
+    wake = Wake.pipe()
+    relay = Relay(Dependency.VECTOR_STORE, office.publisher, office.outages, wake=wake, poll_interval=3600)
+    relay.start()
+    office.vectors.away = {"upsert"}
+    job_id = office.settle(1000)
+    wake.ring()
+    assert office.vectors.asked.wait(30)
+    office.vectors.away = set()
+    relay.stop()
+    assert office.status(job_id) is JobStatus.PROCESSING
+    wake.close()
+
+
+class HangingPublisher:
+    """Waits for an answer that comes only when the line is cut."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.cut = threading.Event()
+
+    def publish_some(self) -> int:
+        self.asked.set()
+        self.cut.wait(30)
+        raise DependencyAway(Dependency.MEDIA_STORE, ErrorCode.MEDIA_UNAVAILABLE, "the line was cut")
+
+
+def test_a_relay_that_waits_for_an_answer_can_be_left_and_cut_off(office: Office) -> None:
+    hanging = HangingPublisher()
+    relay = Relay(Dependency.MEDIA_STORE, hanging, office.outages, poll_interval=3600)
+    relay.start()
+    assert hanging.asked.wait(30)
+    relay.stop(patience=0.05)
+    assert relay.state().running
+    hanging.cut.set()
+    relay.stop()
+    assert not relay.state().running
+    assert office.outages.current() == []

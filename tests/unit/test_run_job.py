@@ -7,7 +7,14 @@ import pytest
 import sqlalchemy as sa
 
 from media_inference.artifacts.local_store import LocalStore
-from media_inference.errors import DatabaseUnavailable, ErrorCode, PermanentError, TransientError
+from media_inference.errors import (
+    DatabaseUnavailable,
+    Dependency,
+    DependencyAway,
+    ErrorCode,
+    PermanentError,
+    TransientError,
+)
 from media_inference.jobs.job import Claim, Job, JobStatus, NewJob
 from media_inference.jobs.outcome import Artifact, Findings
 from media_inference.media.decoder import Decoder
@@ -19,11 +26,12 @@ from media_inference.queue.job_records import JobRecords
 from media_inference.queue.migrate import migrate
 from media_inference.tasks.task import Task
 from media_inference.tasks.toolbox import Toolbox
-from media_inference.worker.run_job import Ending, JobRunner
+from media_inference.worker.run_job import MOST_RELEASES, Ending, JobRunner
 from tests.stands.model_files import builtin_toolbox
 
 Find = Callable[[Claim, Media, Toolbox], Findings]
 
+AWAY = DependencyAway(Dependency.MEDIA_STORE, ErrorCode.MEDIA_UNAVAILABLE, "nobody there")
 FILE = Artifact("faces/0.jpg", b"a crop")
 
 
@@ -41,6 +49,7 @@ class Workshop:
         self.media.mkdir()
         (self.media / "1").write_bytes(b"not looked at")
         self.decoder = Decoder()
+        self.away: list[DependencyAway] = []
         self.job_id = self.queue.submit(NewJob("test", "1")).job_id
 
     def clock(self) -> int:
@@ -55,10 +64,11 @@ class Workshop:
         return JobRunner(
             queue=self.queue,
             media=MediaReader(FolderStore(self.media), self.decoder),
-            tasks={"test": Task("test", "does what the test wants", find)},
+            tasks={"test": Task("test", "does what the test wants", find, makes_vectors=True)},
             toolbox=builtin_toolbox(),
             artifacts=self.files,
             max_retries=2,
+            on_away=self.away.append,
             chance=lambda: 0.0,
         )
 
@@ -131,6 +141,26 @@ def test_a_retry_waits_as_long_as_the_other_side_asked(workshop: Workshop) -> No
     assert workshop.queue.claim("w") is None
     workshop.now += 1
     assert workshop.queue.claim("w") is not None
+
+
+def test_a_job_whose_dependency_is_away_waits_uncharged_and_the_breaker_hears_of_it(workshop: Workshop) -> None:
+    runner = workshop.runner(raising(AWAY))
+    assert [runner.run(workshop.claim()) for _ in range(5)] == [Ending.RELEASED] * 5
+    job = workshop.job()
+    assert (job.status, job.attempts, job.error) == (JobStatus.PENDING, 0, None)
+    assert workshop.away == [AWAY] * 5
+
+
+def test_a_job_that_makes_its_dependency_look_away_again_and_again_is_charged_in_the_end(workshop: Workshop) -> None:
+    runner = workshop.runner(
+        raising(DependencyAway(Dependency.MEDIA_STORE, ErrorCode.MEDIA_UNAVAILABLE, "nobody there"))
+    )
+    endings = []
+    while workshop.job().status is not JobStatus.FAILED:
+        while (claim := workshop.queue.claim("w")) is None:
+            workshop.now += 1000
+        endings.append(runner.run(claim))
+    assert endings == [Ending.RELEASED] * MOST_RELEASES + [Ending.RETRIED] * 2 + [Ending.FAILED]
 
 
 @pytest.mark.parametrize("error", [ValueError("secret of the inside"), MemoryError(), KeyError("x")])

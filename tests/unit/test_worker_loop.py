@@ -7,6 +7,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from media_inference.artifacts.local_store import LocalStore
+from media_inference.errors import Dependency
 from media_inference.jobs.job import Claim, NewJob
 from media_inference.jobs.outcome import Embedding, EmbeddingSet, Findings
 from media_inference.media.decoder import Decoder
@@ -15,11 +16,13 @@ from media_inference.media.reader import Media, MediaReader
 from media_inference.queue.engine import open_engine
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.migrate import migrate
+from media_inference.queue.outages import OutageRecords
 from media_inference.queue.tables import jobs
 from media_inference.queue.wake import Wake
 from media_inference.queue.worker_records import WorkerRecords
 from media_inference.tasks.task import Task
 from media_inference.tasks.toolbox import Toolbox
+from media_inference.worker.breaker import Breaker
 from media_inference.worker.lease import LeaseKeeper
 from media_inference.worker.loop import WorkerLoop
 from media_inference.worker.run_job import JobRunner
@@ -40,13 +43,16 @@ class Day:
         media = folder / "media"
         media.mkdir()
         (media / "1").write_bytes(b"not looked at")
+        self.outages = OutageRecords(self.engine)
+        self.breaker = Breaker(Dependency.MEDIA_STORE, lambda: None, self.outages)
         self.runner = JobRunner(
             queue=self.queue,
             media=MediaReader(FolderStore(media), Decoder()),
-            tasks={"test": Task("test", "does what the test wants", self.find)},
+            tasks={"test": Task("test", "does what the test wants", self.find, makes_vectors=True)},
             toolbox=builtin_toolbox(),
             artifacts=LocalStore(folder / "jobs"),
             max_retries=0,
+            on_away=self.breaker.trip,
         )
 
     def find(self, claim: Claim, _media: Media, _toolbox: Toolbox) -> Findings:
@@ -67,6 +73,8 @@ class Day:
             queue=self.queue,
             runner=self.runner,
             keeper=LeaseKeeper(self.queue, records, "w", interval=60, job_timeout=600),
+            breaker=self.breaker,
+            outages=self.outages,
             work=work,
             stop=stop,
             poll_interval=0.01,

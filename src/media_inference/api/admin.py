@@ -6,7 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from media_inference.api.auth import admins_only
-from media_inference.api.schemas import CleanupQuery, CleanupReport, Statistics
+from media_inference.api.openapi import ends_in
+from media_inference.api.problems import Problem, ProblemCode
+from media_inference.api.schemas import CleanupQuery, CleanupReport, Statistics, SyncRestart
 from media_inference.api.services import Services, Serving
 from media_inference.errors import TransientError
 from media_inference.jobs.job import JobStatus
@@ -21,7 +23,7 @@ _MS_PER_DAY = 24 * 60 * 60 * 1000
 def get_statistics(services: Serving) -> Statistics:
     """The service in numbers."""
     counted = services.records.statistics()
-    return {
+    statistics: Statistics = {
         "jobs_by_status": {status: counted.jobs_by_status.get(status, 0) for status in JobStatus},
         "jobs_by_task_type": counted.jobs_by_task_type,
         "queue_depth": sum(counted.waiting_by_priority.values()),
@@ -32,6 +34,17 @@ def get_statistics(services: Serving) -> Statistics:
         "bytes_stored": counted.artifact_bytes,
         "workers_alive": services.workers_alive(),
     }
+    if services.sync is not None:
+        statistics["sync"] = services.sync.counts()
+    return statistics
+
+
+@router.post("/sync/retry", responses=ends_in(ProblemCode.UPLOAD_NOT_SUPPORTED))
+def retry_sync(services: Serving) -> SyncRestart:
+    """Start the failed reports to the media store again."""
+    if services.sync is None:
+        raise Problem(ProblemCode.UPLOAD_NOT_SUPPORTED, "The configured media store takes no results.")
+    return {"restarted": services.sync.restart_failed()}
 
 
 @router.delete("/cleanup")

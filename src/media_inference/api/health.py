@@ -56,8 +56,11 @@ async def get_version(services: Serving) -> Version:
 def _outcome(name: str, check: Check) -> dict[str, Any]:
     try:
         return {**check(), "status": "ok"}
-    except (JobError, Unwell) as error:
+    except JobError as error:
         return {"status": "broken", "detail": error.message}
+    except Unwell as error:
+        since = {} if error.since is None else {"since": error.since}
+        return {"status": "broken", "detail": error.message, **since}
     except DatabaseUnavailable as error:
         log.warning("a check failed", action="check_failed", check=name, error=str(error))
         return {"status": "broken", "detail": "the database does not answer"}

@@ -10,7 +10,7 @@ from media_inference.api.openapi import ends_in
 from media_inference.api.problems import Problem, ProblemCode
 from media_inference.api.schemas import CreatedJob, JobView, NewJobRequest
 from media_inference.api.services import Serving
-from media_inference.jobs.job import Job, JobStatus, NewJob
+from media_inference.jobs.job import Job, JobStatus, JsonObject, NewJob
 
 router = APIRouter(tags=["jobs"])
 
@@ -52,9 +52,15 @@ def create_job(task_type: str, wanted: NewJobRequest, services: Serving, respons
 
 
 @router.get("/job/{job_id}", responses=ends_in(ProblemCode.JOB_NOT_FOUND))
-def get_job(job: ExistingJob) -> JobView:
-    """How a job stands, with its result or its error."""
-    return cast("JobView", {name: value for name, value in asdict(job).items() if value is not None})
+def get_job(job: ExistingJob, services: Serving) -> JobView:
+    """How a job stands, with its result or its error, and whether the media store has it."""
+    sync = None if services.sync is None else services.sync.of_job(job.job_id)
+    view = asdict(job) | {"sync": None if sync is None else _without_gaps(asdict(sync))}
+    return cast("JobView", _without_gaps(view))
+
+
+def _without_gaps(values: JsonObject) -> JsonObject:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @router.delete(

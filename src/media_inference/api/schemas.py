@@ -144,6 +144,15 @@ class JobError(TypedDict):
     retryable: bool
 
 
+class SyncView(TypedDict):
+    """How the report of a result to the media store stands; what has no value is left out."""
+
+    status: Literal["pending", "synced", "failed"]
+    attempts: int
+    next_attempt_at: NotRequired[Milliseconds]
+    last_error: NotRequired[str]
+
+
 class JobView(CreatedJob):
     """A job; what has no value yet is left out."""
 
@@ -152,6 +161,7 @@ class JobView(CreatedJob):
     attempts: int
     result: NotRequired[Annotated[dict[str, Any], Field(description="Depends on the task type.")]]
     error: NotRequired[JobError]
+    sync: NotRequired[SyncView]
 
 
 class UploadedMedia(TypedDict):
@@ -187,6 +197,13 @@ class Statistics(TypedDict):
     vectors: dict[str, int | None]
     bytes_stored: int
     workers_alive: int
+    sync: NotRequired[Annotated[dict[str, int], Field(description="Reports to the media store by status.")]]
+
+
+class SyncRestart(TypedDict):
+    """How many failed reports to the media store were started again."""
+
+    restarted: int
 
 
 class CleanupReport(TypedDict):

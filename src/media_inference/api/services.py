@@ -12,6 +12,7 @@ from media_inference.errors import MediaInferenceError
 from media_inference.media.store import MediaInbox
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
+from media_inference.queue.sync import SyncRecords
 from media_inference.vectors.store import VectorStore
 
 Check = Callable[[], Mapping[str, Any]]
@@ -19,24 +20,29 @@ Check = Callable[[], Mapping[str, Any]]
 
 
 class Unwell(MediaInferenceError):
-    """Something that the service needs is broken. Clients see ``message``: it names neither paths nor addresses."""
+    """Something that the service needs is broken. Clients see ``message``: it names neither paths nor addresses.
 
-    def __init__(self, message: str) -> None:
+    ``since``: milliseconds since 1970 UTC, if that is known.
+    """
+
+    def __init__(self, message: str, *, since: int | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.since = since
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything behind the API.
 
-    ``inbox`` is None where pictures can't be uploaded. ``task_types``: task type -> one line on what it does.
-    ``models``: collection -> the model that would fill it, named as long as it is empty. ``on_submit`` wakes workers
-    after a job is committed; it must neither wait nor raise.
+    ``sync`` is None where results are not reported to the media store, ``inbox`` where pictures can't be uploaded.
+    ``task_types``: task type -> one line on what it does. ``models``: collection -> the model that would fill it, named
+    as long as it is empty. ``on_submit`` wakes workers after a job is committed; it must neither wait nor raise.
     """
 
     queue: JobQueue
     records: JobRecords
+    sync: SyncRecords | None
     vectors: VectorStore
     artifacts: ArtifactStore
     inbox: MediaInbox | None

@@ -43,6 +43,16 @@ class JobFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class Sync:
+    """How the upload of a job's result to the media store stands. Times are milliseconds since 1970 UTC."""
+
+    status: str
+    attempts: int
+    next_attempt_at: int | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as it stands in the database. Times are integer milliseconds since 1970 UTC."""
 
@@ -72,3 +82,5 @@ class Claim:
     """1 for the first attempt."""
     failures: int
     """Attempts that ended in a transient error so far."""
+    releases: int = 0
+    """Attempts that were given back uncharged so far."""

@@ -42,8 +42,9 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that a task found in one picture."""
+    """All that a task found in one picture. ``model``: the catalogue's name of the network that made the result."""
 
     result: JsonObject
     embedding_set: EmbeddingSet | None = None
     artifacts: tuple[Artifact, ...] = ()
+    model: str | None = None

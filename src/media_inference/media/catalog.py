@@ -1,11 +1,9 @@
 """The media stores: one import line each."""
 
-from urllib.parse import urlsplit
-
 from media_inference.errors import CannotStart
 from media_inference.media.folder_store import FILE
 from media_inference.media.http_store import HTTP, HTTPS
-from media_inference.media.store import MediaStore
+from media_inference.media.store import MediaStore, ResultSink
 from media_inference.media.store_kind import StoreKind, StoreOptions
 from media_inference.media.stub_store import STUB
 from media_inference.registry import Registry
@@ -18,7 +16,17 @@ def open_media_store(options: StoreOptions) -> MediaStore:
 
     Raises `CannotStart` when there is none for it.
     """
-    scheme = urlsplit(options.url).scheme
+    return _kind(options.url).open(options)
+
+
+def open_result_sink(options: StoreOptions) -> ResultSink | None:
+    """The same store as a taker of results; None when it takes none. Raises `CannotStart` as `open_media_store`."""
+    open_sink = _kind(options.url).open_sink
+    return None if open_sink is None else open_sink(options)
+
+
+def _kind(url: str) -> StoreKind:
+    scheme = url.partition(":")[0].lower()
     if scheme not in STORE_KINDS:
-        raise CannotStart(f"no media store for {options.url!r}: its scheme is none of {', '.join(STORE_KINDS)}")
-    return STORE_KINDS[scheme].open(options)
+        raise CannotStart(f"no media store for {url!r}: its scheme is none of {', '.join(STORE_KINDS)}")
+    return STORE_KINDS[scheme]

@@ -9,7 +9,15 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from media_inference.errors import CannotStart, ErrorCode, JobError, PermanentError, TransientError
+from media_inference.errors import (
+    CannotStart,
+    Dependency,
+    DependencyAway,
+    ErrorCode,
+    JobError,
+    PermanentError,
+    TransientError,
+)
 from media_inference.jobs.job import MEDIA_STORE_ID
 from media_inference.media.store_kind import MAX_BYTES, StoreKind, StoreOptions
 
@@ -43,7 +51,7 @@ class FolderStore:
     def check(self) -> None:
         """See `MediaStore.check`."""
         if not self._reachable():
-            raise _unavailable()
+            raise _away()
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -81,7 +89,7 @@ class FolderStore:
         log.warning(
             "media folder fails", action="media_unavailable", media_store_id=media_store_id, reason=error.strerror
         )
-        return _unavailable()
+        return _failing() if self._reachable() else _away()
 
     def _reachable(self) -> bool:
         return self._folder.is_dir() and os.access(self._folder, os.R_OK | os.X_OK)
@@ -95,8 +103,12 @@ def _too_large() -> PermanentError:
     return PermanentError(ErrorCode.IMAGE_TOO_LARGE, "the file has too many bytes")
 
 
-def _unavailable() -> TransientError:
-    return TransientError(ErrorCode.MEDIA_UNAVAILABLE, "the media folder can't be read")
+def _failing() -> TransientError:
+    return TransientError(ErrorCode.MEDIA_UNAVAILABLE, "the media item can't be read now")
+
+
+def _away() -> DependencyAway:
+    return DependencyAway(Dependency.MEDIA_STORE, ErrorCode.MEDIA_UNAVAILABLE, "the media folder can't be read")
 
 
 def _open(options: StoreOptions) -> FolderStore:

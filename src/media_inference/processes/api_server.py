@@ -17,12 +17,12 @@ from media_inference.errors import CannotStart
 from media_inference.processes.caretaker import Caretaker
 from media_inference.processes.chosen_models import collection_models
 from media_inference.processes.health import Health
-from media_inference.processes.media import open_inbox
-from media_inference.publisher.relay import Relay
-from media_inference.publisher.vectors import VectorPublisher
+from media_inference.processes.media import open_inbox, open_sink
+from media_inference.processes.relays import make_relays
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
-from media_inference.queue.outbox import Outbox
+from media_inference.queue.outages import OutageRecords
+from media_inference.queue.sync import SyncRecords
 from media_inference.queue.wake import Wake
 from media_inference.queue.worker_records import WorkerRecords
 from media_inference.settings import Settings
@@ -30,6 +30,8 @@ from media_inference.tasks.catalog import TASKS
 from media_inference.vectors.catalog import open_vector_store
 
 _CLOSE_CONNECTIONS_WITHIN = 5
+_CUT_OFF_AFTER = 2.0
+"""Seconds that a report to the media store may still take at the end; it is sent again at the next start."""
 
 
 class ApiServer:
@@ -55,18 +57,24 @@ class ApiServer:
             undo.callback(vectors.close)
             records, artifacts = JobRecords(engine), LocalStore(settings.storage_dir)
             self._caretaker = Caretaker(artifacts, records)
-            publisher = VectorPublisher(Outbox(engine), vectors)
-            self._relay = Relay(publisher, outcomes, poll_interval=settings.worker_poll_interval)
+            sink = open_sink(settings)
+            if sink is not None:
+                undo.callback(sink.close)
+            self._relays = make_relays(
+                settings, engine, vectors=vectors, artifacts=artifacts, sink=sink, outcomes=outcomes
+            )
             health = Health(
                 records=records,
                 vectors=vectors,
                 artifacts=artifacts,
-                relay=self._relay,
+                relays=self._relays,
+                outages=OutageRecords(engine),
                 workers=WorkerRecords(engine, patience=settings.lease_seconds),
                 inbox=open_inbox(settings),
                 workers_here=workers_here,
             )
-            self._server = _server(_services(settings, JobQueue(engine), health, on_submit))
+            sync = None if sink is None else SyncRecords(engine)
+            self._server = _server(_services(settings, JobQueue(engine), sync, health, on_submit))
             # uvicorn heeds them only while it runs, and then raises them again for whoever was here before.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: self.stop())
@@ -80,7 +88,8 @@ class ApiServer:
 
     def run(self) -> None:
         """Serves until SIGINT, SIGTERM or `stop`; then everything that is settled has been published."""
-        self._relay.start()
+        for relay in self._relays:
+            relay.start()
         self._caretaker.start()
         self._server.run(sockets=[self._socket])
 
@@ -89,15 +98,21 @@ class ApiServer:
         self._server.should_exit = True
 
     def close(self) -> None:
-        """Publishes what is settled and lets everything go. Call it when no worker runs here any more."""
+        """Publishes the vectors that are settled and lets everything go. Call it when no worker runs here any more."""
         self._caretaker.stop()
-        self._relay.stop()
+        vectors, *reports = self._relays
+        vectors.stop()
+        for relay in reports:
+            relay.stop(_CUT_OFF_AFTER)
         self._cleanup.close()
 
 
-def _services(settings: Settings, queue: JobQueue, health: Health, on_submit: Callable[[], None]) -> Services:
+def _services(
+    settings: Settings, queue: JobQueue, sync: SyncRecords | None, health: Health, on_submit: Callable[[], None]
+) -> Services:
     return Services(
         queue=queue,
+        sync=sync,
         records=health.records,
         vectors=health.vectors,
         artifacts=health.artifacts,

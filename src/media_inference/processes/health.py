@@ -1,15 +1,17 @@
 """What `/health` looks at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from media_inference.api.services import Check, Unwell
 from media_inference.artifacts.store import ArtifactStore
+from media_inference.errors import Dependency
 from media_inference.media.folder_inbox import FolderInbox
 from media_inference.publisher.relay import Relay
 from media_inference.queue.engine import sqlite_module
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.migrate import newest_revision
+from media_inference.queue.outages import OutageRecords
 from media_inference.queue.worker_records import WorkerRecords
 from media_inference.vectors.store import COLLECTIONS, VectorStore
 
@@ -27,29 +29,29 @@ class Health:
     records: JobRecords
     vectors: VectorStore
     artifacts: ArtifactStore
-    relay: Relay
+    relays: Sequence[Relay]
+    outages: OutageRecords
     workers: WorkerRecords
     inbox: FolderInbox | None
     workers_here: Callable[[], int] | None
 
     def checks(self) -> dict[str, Check]:
         """The checks by name."""
-        checks: dict[str, Check] = {
+        return {
             "database": self._database,
             "vector_store": self._vector_store,
             "files": self._files,
             "publisher": self._publisher,
             "workers": self._workers,
+            "media_store": self._media_store,
         }
-        if self.inbox is not None:
-            checks["media_store"] = self._media_store
-        return checks
 
     def _database(self) -> Details:
         self.records.check()
         return {"sqlite": sqlite_module().sqlite_version, "revision": newest_revision()}
 
     def _vector_store(self) -> Details:
+        self._refuse_outage(Dependency.VECTOR_STORE)
         self.vectors.check()
         return {"points": {collection: self.vectors.count(collection) for collection in COLLECTIONS}}
 
@@ -58,11 +60,8 @@ class Health:
         return {}
 
     def _publisher(self) -> Details:
-        state = self.relay.state()
-        if not state.running:
+        if not all(relay.state().running for relay in self.relays):
             raise Unwell("the publisher has stopped")
-        if state.failures:
-            raise Unwell(f"the last {state.failures} tries to publish failed: {state.last_error}")
         return {}
 
     def _workers(self) -> Details:
@@ -76,6 +75,12 @@ class Health:
         }
 
     def _media_store(self) -> Details:
+        self._refuse_outage(Dependency.MEDIA_STORE)
         if self.inbox is not None:
             self.inbox.check()
-        return {"kind": "built-in folder"}
+        return {}
+
+    def _refuse_outage(self, dependency: Dependency) -> None:
+        for outage in self.outages.current():
+            if outage.dependency == dependency:
+                raise Unwell(outage.reason, since=outage.since)

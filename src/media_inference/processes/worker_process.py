@@ -14,7 +14,8 @@ import sqlalchemy as sa
 import structlog
 
 from media_inference.artifacts.local_store import LocalStore
-from media_inference.errors import CannotStart
+from media_inference.errors import CannotStart, Dependency
+from media_inference.media.decoder import Decoder
 from media_inference.media.reader import MediaReader
 from media_inference.processes.chosen_models import refuse_other_models
 from media_inference.processes.database import open_database
@@ -23,11 +24,12 @@ from media_inference.processes.media import open_decoder, open_store
 from media_inference.processes.networks import load_toolbox
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
+from media_inference.queue.outages import OutageRecords
 from media_inference.queue.wake import Wake
 from media_inference.queue.worker_records import WorkerRecord, WorkerRecords
 from media_inference.settings import Settings, load_settings
 from media_inference.tasks.catalog import TASKS
-from media_inference.tasks.toolbox import Toolbox
+from media_inference.worker.breaker import Breaker
 from media_inference.worker.lease import LeaseKeeper
 from media_inference.worker.loop import WorkerLoop
 from media_inference.worker.run_job import JobRunner
@@ -65,13 +67,28 @@ def _work(settings: Settings, arguments: argparse.Namespace) -> None:
         cleanup.callback(engine.dispose)
         refuse_other_models(settings, JobRecords(engine))
         toolbox, device = load_toolbox(settings, threads=_threads(settings, arguments.workers))
-        runner = _runner(settings, JobQueue(engine), toolbox, cleanup)
+        outages = OutageRecords(engine)
+        store = open_store(settings)
+        cleanup.callback(store.close)
+        breaker = Breaker(Dependency.MEDIA_STORE, store.check, outages)
+        breaker.resume()
+        runner = JobRunner(
+            queue=JobQueue(engine, uploads=settings.media_is_remote),
+            media=MediaReader(store, _warm_decoder(settings, cleanup)),
+            tasks=TASKS,
+            toolbox=toolbox,
+            artifacts=LocalStore(settings.storage_dir),
+            max_retries=settings.worker_max_retries,
+            on_away=breaker.trip,
+        )
         worker = WorkerRecord(arguments.worker_id, device, toolbox.models())
         loop = WorkerLoop(
             worker_id=worker.worker_id,
             queue=runner.queue,
             runner=runner,
             keeper=_keeper(settings, engine, worker, cleanup),
+            breaker=breaker,
+            outages=outages,
             work=Wake(arguments.work_fd, None),
             stop=stop,
             poll_interval=settings.worker_poll_interval,
@@ -94,20 +111,11 @@ def _heed_sigterm() -> tuple[threading.Event, Wake]:
     return told_to_stop, stop
 
 
-def _runner(settings: Settings, queue: JobQueue, toolbox: Toolbox, cleanup: ExitStack) -> JobRunner:
+def _warm_decoder(settings: Settings, cleanup: ExitStack) -> Decoder:
     decoder = open_decoder(settings)
     cleanup.callback(decoder.close)
-    store = open_store(settings)
-    cleanup.callback(store.close)
     decoder.warm()
-    return JobRunner(
-        queue=queue,
-        media=MediaReader(store, decoder),
-        tasks=TASKS,
-        toolbox=toolbox,
-        artifacts=LocalStore(settings.storage_dir),
-        max_retries=settings.worker_max_retries,
-    )
+    return decoder
 
 
 def _keeper(settings: Settings, engine: sa.Engine, worker: WorkerRecord, cleanup: ExitStack) -> LeaseKeeper:

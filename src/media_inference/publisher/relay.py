@@ -1,17 +1,27 @@
-"""The thread that keeps the outside in step."""
+"""The threads that keep the outside in step, one per dependency."""
 
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
-from media_inference.errors import DatabaseUnavailable, TransientError
+from media_inference.errors import DatabaseUnavailable, Dependency, TransientError
 from media_inference.jobs.retry import Backoff
-from media_inference.publisher.vectors import VectorPublisher
+from media_inference.queue.outages import OutageRecords
 from media_inference.queue.wake import Wake, wait_for
 
 log = structlog.get_logger()
+
+
+class Publisher(Protocol):
+    """Carries something outside."""
+
+    def publish_some(self) -> int:
+        """Publishes a part of what waits and returns how much; raises `TransientError` while the outside is away."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +36,50 @@ class RelayState:
 class Relay:
     """Publishes when it is woken, and every ``poll_interval`` seconds in case nobody rang.
 
-    While the outside is away it tries again with growing delays; what waits stays in the outbox and loses nothing.
+    It is the circuit breaker of its ``dependency`` at the same time: while that is away, an outage is on record and one
+    try after growing delays is all that it gets; what waits stays where it is and loses nothing. ``on_round`` is called
+    after each round, to wake who comes next. ``finish``: on being stopped, it publishes all that is ready first.
     """
 
-    def __init__(self, publisher: VectorPublisher, wake: Wake, poll_interval: float) -> None:
+    def __init__(
+        self,
+        dependency: Dependency,
+        publisher: Publisher,
+        outages: OutageRecords,
+        *,
+        poll_interval: float,
+        finish: bool = False,
+        on_round: Callable[[], None] = lambda: None,
+        wake: Wake | None = None,
+    ) -> None:
+        self._dependency = dependency
         self._publisher = publisher
-        self._wake = wake
+        self._outages = outages
+        self._wake = wake or Wake.pipe()
         self._poll_interval = poll_interval
-        self._backoff = Backoff(first=0.5, longest=15.0)
+        self._finish = finish
+        self._on_round = on_round
+        self._backoff = Backoff(first=0.5, longest=8.0)
         self._stop = Wake.pipe()
         self._stopping = False
         self._failures = 0
         self._last_error: str | None = None
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"relay-{dependency}", daemon=True)
 
     def start(self) -> None:
-        """Begins to publish."""
+        """Begins to publish. What an earlier process said of the dependency counts no more."""
+        self._outages.end(self._dependency)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Publishes what is ready and ends."""
+    def stop(self, patience: float | None = None) -> None:
+        """Ends, within ``patience`` seconds if any are given: then it may leave a last try to whoever cuts it off."""
         self._stopping = True
         self._stop.ring()
-        self._thread.join()
-        self._stop.close()
+        self._thread.join(patience)
+
+    def ring(self) -> None:
+        """There is something to publish."""
+        self._wake.ring()
 
     def state(self) -> RelayState:
         """How it goes."""
@@ -59,6 +89,7 @@ class Relay:
         while True:
             last_round = self._stopping
             delay = self._publish_all()
+            self._on_round()
             if last_round:
                 return
             if not self._stopping:
@@ -67,23 +98,37 @@ class Relay:
     def _publish_all(self) -> float:
         """Publishes until nothing waits; returns how long to rest, in seconds."""
         try:
-            while self._publisher.publish_some():
-                pass
+            while (self._finish or not self._stopping) and self._publisher.publish_some():
+                self._on_round()
+            self._note_success()
+        except DatabaseUnavailable:
+            return self._note_failure("the database does not answer")
         except TransientError as error:
-            return self._note_failure(error, error.message)
-        except DatabaseUnavailable as error:
-            return self._note_failure(error, "the database does not answer")
-        except Exception as error:
-            log.exception("publisher.error", action="publish")
-            return self._note_failure(error, "an unexpected error; the log says which")
-        if self._failures:
-            log.info("publisher.recovered", action="publish", after_failures=self._failures)
-        self._failures, self._last_error = 0, None
+            if not self._stopping:
+                self._begin_outage(error.message)
+            return self._note_failure(error.message, error.retry_after)
+        except Exception:
+            if not self._stopping:  # else it is what was cut off
+                log.exception("relay.error", action="publish", dependency=self._dependency)
+            return self._note_failure("an unexpected error; the log says which")
         return self._poll_interval
 
-    def _note_failure(self, error: Exception, told: str) -> float:
+    def _note_success(self) -> None:
+        if self._failures:
+            self._outages.end(self._dependency)
+            log.info("relay.recovered", action="publish", dependency=self._dependency, after_tries=self._failures)
+        self._failures, self._last_error = 0, None
+
+    def _note_failure(self, reason: str, retry_after: float | None = None) -> float:
         self._failures += 1
-        self._last_error = told
+        self._last_error = reason
         if self._failures == 1:
-            log.warning("publisher.waiting", action="publish", error=str(error))
-        return self._backoff.delay(self._failures, random.random())  # noqa: S311  # jitter, not a secret
+            log.warning("relay.waiting", action="publish", dependency=self._dependency, reason=reason)
+        delay = self._backoff.delay(self._failures, random.random())  # noqa: S311  # jitter, not a secret
+        return max(delay, retry_after or 0.0)
+
+    def _begin_outage(self, reason: str) -> None:
+        try:
+            self._outages.begin(self._dependency, reason)
+        except (DatabaseUnavailable, TransientError) as error:
+            log.warning("outage.not_recorded", action="publish", dependency=self._dependency, error=str(error))

@@ -12,14 +12,14 @@ token any more, the worker has lost its authority, the method returns False and 
 
 import secrets
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import sqlalchemy as sa
 
 from media_inference.errors import ErrorCode, JobError
 from media_inference.jobs.job import Claim, Job, JobFailure, JobStatus, NewJob
 from media_inference.jobs.outcome import Findings
-from media_inference.queue import outbox
+from media_inference.queue import outbox, sync
 from media_inference.queue.clock import Clock, wall_clock
 from media_inference.queue.engine import writing
 from media_inference.queue.tables import jobs, queue
@@ -28,11 +28,15 @@ MOST_CRASHES = 3
 
 
 class JobQueue:
-    """The queue as the API and the workers use it."""
+    """The queue as the API and the workers use it.
 
-    def __init__(self, engine: sa.Engine, clock: Clock = wall_clock) -> None:
+    ``uploads``: results are wanted by the media store, so a settled job leaves a row in media_store_sync_status.
+    """
+
+    def __init__(self, engine: sa.Engine, clock: Clock = wall_clock, *, uploads: bool = False) -> None:
         self._engine = engine
         self._clock = clock
+        self._uploads = uploads
 
     def submit(self, new: NewJob) -> Job:
         """Writes a new job; it is on disk on return."""
@@ -58,12 +62,15 @@ class JobQueue:
             tx.execute(queue.insert().values(job_id=job.job_id, priority=job.priority))
         return job
 
-    def claim(self, worker_id: str) -> Claim | None:
-        """The job whose turn it is: highest priority first, then first in, first out. Counts the attempt."""
+    def claim(self, worker_id: str, without: Collection[str] = ()) -> Claim | None:
+        """The job whose turn it is: highest priority first, then first in, first out. Counts the attempt.
+
+        ``without``: task types that can't be worked on now.
+        """
         now, token = self._clock(), secrets.token_hex(16)
         with writing(self._engine) as tx:
             job_id = tx.scalar(
-                sa.select(queue.c.job_id)
+                _of_other_types(without)
                 .where(queue.c.lease_token.is_(None), queue.c.available_at <= now)
                 .order_by(queue.c.priority.desc(), queue.c.position)
                 .limit(1)
@@ -80,7 +87,7 @@ class JobQueue:
                 jobs.update()
                 .where(jobs.c.job_id == job_id)
                 .values(status=JobStatus.PROCESSING, started_at=now, attempts=jobs.c.attempts + 1)
-                .returning(*jobs.c["task_type", "media_store_id", "priority", "attempts", "failures"])
+                .returning(*jobs.c["task_type", "media_store_id", "priority", "attempts", "failures", "releases"])
             ).one()
         return Claim(
             job_id=job_id,
@@ -90,6 +97,7 @@ class JobQueue:
             lease_token=token,
             attempt=row.attempts,
             failures=row.failures,
+            releases=row.releases,
         )
 
     def renew(self, claim: Claim) -> bool:
@@ -111,6 +119,8 @@ class JobQueue:
                 return False
             if findings.embedding_set is not None:
                 outbox.add_embedding_set(tx, claim, findings.embedding_set, now)
+            if self._uploads:
+                sync.add_upload(tx, claim.job_id, claim.media_store_id, now)
             promote_files()
             completed = findings.embedding_set is None
             tx.execute(
@@ -118,6 +128,7 @@ class JobQueue:
                 .where(jobs.c.job_id == claim.job_id)
                 .values(
                     result=findings.result,
+                    model=findings.model,
                     status=JobStatus.COMPLETED if completed else JobStatus.PROCESSING,
                     completed_at=now if completed else None,
                     artifact_files=len(findings.artifacts),
@@ -147,6 +158,14 @@ class JobQueue:
             )
         return True
 
+    def release(self, claim: Claim, delay: float = 0.0) -> bool:
+        """Puts the job back at its old place as if this attempt had not been, to be claimed after ``delay`` seconds."""
+        with writing(self._engine) as tx:
+            if tx.execute(_freed(_held(claim), available_at=self._clock() + int(delay * 1000))).rowcount == 0:
+                return False
+            tx.execute(_uncharged([claim.job_id]))
+        return True
+
     def release_worker(self, worker_id: str) -> Sequence[str]:
         """Puts back what a worker holds without a fault of the job, as if this attempt had not been; returns the ids.
 
@@ -154,11 +173,7 @@ class JobQueue:
         """
         with writing(self._engine) as tx:
             job_ids = tx.scalars(_freed(queue.c.worker_id == worker_id).returning(queue.c.job_id)).all()
-            tx.execute(
-                jobs.update()
-                .where(jobs.c.job_id.in_(job_ids))
-                .values(status=JobStatus.PENDING, releases=jobs.c.releases + 1, attempts=jobs.c.attempts - 1)
-            )
+            tx.execute(_uncharged(job_ids))
         return job_ids
 
     def delete(self, job_id: str) -> bool:
@@ -212,6 +227,27 @@ def _take_back(tx: sa.Connection, claim: Claim) -> bool:
 def _freed(which: sa.ColumnElement[bool], available_at: int = 0) -> sa.Update:
     """Makes jobs claimable again, at their old places."""
     return queue.update().where(which).values(lease_token=None, worker_id=None, available_at=available_at)
+
+
+def _uncharged(job_ids: Collection[str]) -> sa.Update:
+    """Takes the attempt back that a claim counted."""
+    return (
+        jobs.update()
+        .where(jobs.c.job_id.in_(job_ids))
+        .values(
+            status=JobStatus.PENDING,
+            started_at=None,
+            releases=jobs.c.releases + 1,
+            attempts=jobs.c.attempts - 1,
+        )
+    )
+
+
+def _of_other_types(without: Collection[str]) -> sa.Select[str]:
+    waiting = sa.select(queue.c.job_id)
+    if not without:
+        return waiting
+    return waiting.join(jobs, jobs.c.job_id == queue.c.job_id).where(jobs.c.task_type.not_in(without))
 
 
 def _mark_failed(tx: sa.Connection, job_id: str, failure: JobFailure, now: int) -> None:

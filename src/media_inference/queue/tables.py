@@ -33,6 +33,7 @@ jobs = sa.Table(
     sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
     sa.Column("releases", sa.Integer, nullable=False, server_default="0"),
     sa.Column("result", sa.JSON(none_as_null=True)),
+    sa.Column("model", sa.String(128)),
     sa.Column("error_code", sa.String(64)),
     sa.Column("error_message", sa.Text),
     sa.Column("error_retryable", sa.Boolean),
@@ -137,4 +138,12 @@ workers = sa.Table(
     sa.Column("models", sa.JSON, nullable=False),
     sa.Column("started_at", sa.BigInteger, nullable=False),
     sa.Column("seen_at", sa.BigInteger, nullable=False),
+)
+
+outages = sa.Table(
+    "outages",
+    metadata,
+    sa.Column("dependency", sa.String(64), primary_key=True),
+    sa.Column("since", sa.BigInteger, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
 )

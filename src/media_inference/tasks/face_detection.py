@@ -19,8 +19,11 @@ def detect_faces(_claim: Claim, media: Media, toolbox: Toolbox) -> Findings:
             "face_count": len(found.faces),
             "image": found.describe_image(),
         },
+        model=toolbox.face_detector.name,
         artifacts=tuple(crop_file(face.index, crop) for face, crop in zip(found.faces, crops, strict=True)),
     )
 
 
-FACE_DETECTION = Task("face_detection", "Boxes, five landmarks and crops of the faces in the picture.", detect_faces)
+FACE_DETECTION = Task(
+    "face_detection", "Boxes, five landmarks and crops of the faces in the picture.", detect_faces, makes_vectors=False
+)

@@ -40,6 +40,7 @@ def embed_faces(claim: Claim, media: Media, toolbox: Toolbox) -> Findings:
             "stored_in_vector_db": True,
             "image": found.describe_image(),
         },
+        model=embedder.name,
         embedding_set=EmbeddingSet(FACES, embedder.name, tuple(points)),
         artifacts=tuple(files),
     )
@@ -66,4 +67,6 @@ def _point(claim: Claim, face: Face, vector: Vector, model: str) -> Embedding:
     return Embedding(face_point_id(claim.media_store_id, face.index), vector, payload)
 
 
-FACE_EMBEDDING = Task("face_embedding", "One 512-d vector per face in the picture, searchable.", embed_faces)
+FACE_EMBEDDING = Task(
+    "face_embedding", "One 512-d vector per face in the picture, searchable.", embed_faces, makes_vectors=True
+)

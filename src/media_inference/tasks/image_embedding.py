@@ -29,9 +29,12 @@ def embed_image(claim: Claim, media: Media, toolbox: Toolbox) -> Findings:
             "collection": IMAGE_EMBEDDINGS,
             "point_id": point_id,
         },
+        model=embedder.name,
         embedding_set=EmbeddingSet(IMAGE_EMBEDDINGS, embedder.name, (Embedding(point_id, vector, payload),)),
         artifacts=(vector_file("embedding.bin", vector),),
     )
 
 
-IMAGE_EMBEDDING = Task("image_embedding", "One 512-d vector of the whole picture, searchable.", embed_image)
+IMAGE_EMBEDDING = Task(
+    "image_embedding", "One 512-d vector of the whole picture, searchable.", embed_image, makes_vectors=True
+)

@@ -14,8 +14,10 @@ class Task:
     """A kind of work that a job asks for.
 
     ``find`` looks at one media item and returns what it found; it may raise any `JobError`, and writes nothing.
+    ``makes_vectors``: its findings go to the vector store, so that its jobs wait while that is away.
     """
 
     type: str
     summary: str
     find: Callable[[Claim, Media, Toolbox], Findings]
+    makes_vectors: bool

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from media_inference.errors import DatabaseUnavailable
+from media_inference.errors import DatabaseUnavailable, Dependency
 from media_inference.queue.job_queue import JobQueue
+from media_inference.queue.outages import OutageRecords
 from media_inference.queue.wake import Wake, wait_for
+from media_inference.worker.breaker import Breaker
 from media_inference.worker.lease import LeaseKeeper
 from media_inference.worker.run_job import JobRunner
 
@@ -27,6 +29,8 @@ class WorkerLoop:
     queue: JobQueue
     runner: JobRunner
     keeper: LeaseKeeper
+    breaker: Breaker
+    outages: OutageRecords
     work: Wake
     stop: Wake
     poll_interval: float
@@ -45,7 +49,17 @@ class WorkerLoop:
             except DatabaseUnavailable as error:
                 log.warning("worker.database_error", action="claim", worker_id=self.worker_id, error=str(error))
                 worked = holds_nothing = False
-            somebody_rings = wait_for(self.work, self.stop, timeout=0 if worked else self.poll_interval)
+            somebody_rings = wait_for(self.work, self.stop, timeout=0 if worked else self._pause())
+
+    def _pause(self) -> float:
+        """Seconds to wait for a ring: until the next poll, or the breaker's next probe."""
+        return min(self.poll_interval, self.breaker.wait() or self.poll_interval)
+
+    def _blocked(self) -> list[str]:
+        """Task types whose vectors could not be stored now: their jobs wait as pending."""
+        if not any(outage.dependency == Dependency.VECTOR_STORE for outage in self.outages.current()):
+            return []
+        return [task.type for task in self.runner.tasks.values() if task.makes_vectors]
 
     def _put_back(self) -> None:
         """Gives back what was claimed when the database went away: it could not be settled, by no fault of its own."""
@@ -53,7 +67,9 @@ class WorkerLoop:
             log.warning("job.released", action="release_worker", job_id=job_id, worker_id=self.worker_id)
 
     def _work_once(self) -> bool:
-        claim = self.queue.claim(self.worker_id)
+        if not self.breaker.closed():
+            return False
+        claim = self.queue.claim(self.worker_id, without=self._blocked())
         if claim is None:
             return False
         begun = time.perf_counter()

@@ -8,7 +8,14 @@ from enum import StrEnum
 import structlog
 
 from media_inference.artifacts.store import ArtifactStore
-from media_inference.errors import DatabaseUnavailable, ErrorCode, JobError, PermanentError, TransientError
+from media_inference.errors import (
+    DatabaseUnavailable,
+    DependencyAway,
+    ErrorCode,
+    JobError,
+    PermanentError,
+    TransientError,
+)
 from media_inference.jobs.job import Claim
 from media_inference.jobs.outcome import Findings
 from media_inference.jobs.retry import Backoff
@@ -19,12 +26,19 @@ from media_inference.tasks.toolbox import Toolbox
 
 log = structlog.get_logger()
 
+# During an outage nothing is claimed, so a job that was given back so often is what the dependency falls over.
+MOST_RELEASES = 50
+
 
 class Ending(StrEnum):
-    """How an attempt ended. ``dropped``: the job was deleted or given to somebody else meanwhile."""
+    """How an attempt ended.
+
+    ``released``: a dependency is away, and the job waits uncharged. ``dropped``: it was deleted, or given to another.
+    """
 
     SETTLED = "settled"
     RETRIED = "retried"
+    RELEASED = "released"
     FAILED = "failed"
     DROPPED = "dropped"
 
@@ -39,11 +53,12 @@ class JobRunner:
     toolbox: Toolbox
     artifacts: ArtifactStore
     max_retries: int
+    on_away: Callable[[DependencyAway], None]
     backoff: Backoff = field(default_factory=Backoff)
     chance: Callable[[], float] = random.random
 
     def run(self, claim: Claim) -> Ending:
-        """Finds, settles, and says how it ended; every error of the attempt leaves through `_give_up`.
+        """Finds, settles, and says how it ended; every error of the attempt leaves through `_wait` or `_give_up`.
 
         Raises `DatabaseUnavailable` when nothing can be recorded; the job is not to be charged for that.
         """
@@ -51,6 +66,8 @@ class JobRunner:
             return self._settle(claim, self._find(claim))
         except DatabaseUnavailable:
             raise
+        except DependencyAway as error:
+            return self._wait(claim, error)
         except JobError as error:
             return self._give_up(claim, error)
         except MemoryError:
@@ -75,6 +92,13 @@ class JobRunner:
         finally:
             staged.discard()
         return Ending.SETTLED if accepted else Ending.DROPPED
+
+    def _wait(self, claim: Claim, error: DependencyAway) -> Ending:
+        self.on_away(error)
+        if claim.releases >= MOST_RELEASES:
+            return self._give_up(claim, error)
+        released = self.queue.release(claim, delay=error.retry_after or 0.0)
+        return Ending.RELEASED if released else Ending.DROPPED
 
     def _give_up(self, claim: Claim, error: JobError) -> Ending:
         if isinstance(error, TransientError) and claim.failures < self.max_retries:

@@ -19,6 +19,7 @@ from media_inference.models.kinds import DIMENSION
 from media_inference.queue.engine import open_engine
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
+from media_inference.queue.sync import SyncRecords
 from media_inference.queue.tables import metadata
 from media_inference.vectors.edge_store import EdgeStore
 from media_inference.vectors.store import COLLECTIONS
@@ -89,6 +90,7 @@ def services(
     public_key_path.write_bytes(keys[1])
     return Services(
         queue=JobQueue(engine),
+        sync=SyncRecords(engine),
         records=JobRecords(engine),
         vectors=vectors,
         artifacts=LocalStore(tmp_path / "jobs"),

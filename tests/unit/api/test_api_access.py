@@ -27,6 +27,7 @@ EXPECTED = {
     ("post", "/search/faces"): (401, 403, 422, 403),
     ("get", "/admin/stats"): (401, 403, 403, 200),
     ("delete", "/admin/cleanup"): (401, 403, 403, 200),
+    ("post", "/admin/sync/retry"): (401, 403, 403, 200),
     ("get", "/health"): (200, 200, 200, 200),
     ("get", "/livez"): (200, 200, 200, 200),
     ("get", "/readyz"): (200, 200, 200, 200),

@@ -1,0 +1,121 @@
+"""Results on their way back to the media store: the table media_store_sync_status.
+
+A row is written by the transaction that settles a job, and is due as soon as the job is completed. It is `pending`
+until the media store has the result (`synced`), refuses it, or has been out of reach for too long (`failed`). An upload
+that fails does not fail its job.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from media_inference.jobs.job import JobStatus, JsonObject, Sync
+from media_inference.queue.clock import Clock, wall_clock
+from media_inference.queue.engine import reading, writing
+from media_inference.queue.tables import jobs
+from media_inference.queue.tables import media_store_sync_status as sync
+
+
+class SyncStatus(StrEnum):
+    """Whether the media store has a job's result."""
+
+    PENDING = "pending"
+    SYNCED = "synced"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class DueUpload:
+    """A completed job whose result the media store does not have. ``waiting_ms``: how long it has been due."""
+
+    job_id: str
+    task_type: str
+    media_store_id: str
+    model: str | None
+    result: JsonObject
+    attempts: int
+    waiting_ms: int
+
+
+def add_upload(tx: sa.Connection, job_id: str, media_store_id: str, now: int) -> None:
+    """Writes the row of a job that is being settled; a job that is settled again starts anew."""
+    tx.execute(sync.delete().where(sync.c.job_id == job_id))
+    tx.execute(
+        sync.insert().values(
+            job_id=job_id,
+            media_store_id=media_store_id,
+            status=SyncStatus.PENDING,
+            next_attempt_at=now,
+            created_at=now,
+        )
+    )
+
+
+class SyncRecords:
+    """The uploads as the publisher and the API use them."""
+
+    def __init__(self, engine: sa.Engine, clock: Clock = wall_clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def due(self, limit: int) -> Sequence[DueUpload]:
+        """Uploads whose time has come, those that wait longest first."""
+        now = self._clock()
+        query = (
+            sa.select(*jobs.c["job_id", "task_type", "media_store_id", "model", "result"])
+            .add_columns(sync.c.attempts, now - sync.c.created_at)
+            .join(sync, sync.c.job_id == jobs.c.job_id)
+            .where(
+                sync.c.status == SyncStatus.PENDING,
+                sync.c.next_attempt_at <= now,
+                jobs.c.status == JobStatus.COMPLETED,
+            )
+            .order_by(sync.c.next_attempt_at)
+            .limit(limit)
+        )
+        with reading(self._engine) as tx:
+            return [DueUpload(*row) for row in tx.execute(query)]
+
+    def synced(self, job_id: str) -> None:
+        """The media store has it."""
+        now = self._clock()
+        self._note(job_id, status=SyncStatus.SYNCED, synced_at=now, next_attempt_at=None, last_error=None)
+
+    def retry(self, job_id: str, error: str, delay: float) -> None:
+        """It did not arrive; the next attempt comes after ``delay`` seconds."""
+        self._note(job_id, next_attempt_at=self._clock() + int(delay * 1000), last_error=error)
+
+    def fail(self, job_id: str, error: str) -> None:
+        """It will not be tried again, unless somebody asks for it."""
+        self._note(job_id, status=SyncStatus.FAILED, next_attempt_at=None, last_error=error)
+
+    def _note(self, job_id: str, **values: object) -> None:
+        pending = sa.and_(sync.c.job_id == job_id, sync.c.status == SyncStatus.PENDING)
+        with writing(self._engine) as tx:
+            tx.execute(sync.update().where(pending).values(attempts=sync.c.attempts + 1, **values))
+
+    def restart_failed(self) -> int:
+        """Starts the failed uploads again, with a full measure of time; returns how many."""
+        now = self._clock()
+        with writing(self._engine) as tx:
+            return tx.execute(
+                sync.update()
+                .where(sync.c.status == SyncStatus.FAILED)
+                .values(status=SyncStatus.PENDING, next_attempt_at=now, created_at=now)
+            ).rowcount
+
+    def of_job(self, job_id: str) -> Sync | None:
+        """How a job's upload stands; None when there is nothing to upload."""
+        columns = sync.c["status", "attempts", "next_attempt_at", "last_error"]
+        with reading(self._engine) as tx:
+            row = tx.execute(sa.select(*columns).where(sync.c.job_id == job_id)).one_or_none()
+        return None if row is None else Sync(*row)
+
+    def counts(self) -> dict[str, int]:
+        """Uploads by status."""
+        with reading(self._engine) as tx:
+            rows = tx.execute(sa.select(sync.c.status, sa.func.count()).group_by(sync.c.status)).all()
+        counted = {str(status): int(count) for status, count in rows}
+        return {status.value: counted.get(status, 0) for status in SyncStatus}

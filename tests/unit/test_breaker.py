@@ -1,0 +1,103 @@
+"""The circuit breaker between a worker and the media store."""
+
+from pathlib import Path
+
+import pytest
+
+from media_inference.errors import Dependency, DependencyAway, ErrorCode, TransientError
+from media_inference.jobs.retry import Backoff
+from media_inference.queue.engine import open_engine
+from media_inference.queue.migrate import migrate
+from media_inference.queue.outages import OutageRecords
+from media_inference.worker.breaker import Breaker
+
+
+class Store:
+    """A dependency that a test takes away, and a breaker in front of it, with a clock of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.engine = open_engine(f"sqlite:///{folder}/test.db")
+        migrate(self.engine)
+        self.outages = OutageRecords(self.engine, clock=lambda: 1234)
+        self.away = False
+        self.probes = 0
+        self.now = 100.0
+        self.breaker = self.make_breaker()
+
+    def make_breaker(self) -> Breaker:
+        return Breaker(
+            Dependency.MEDIA_STORE,
+            self.probe,
+            self.outages,
+            backoff=Backoff(first=1.0, longest=4.0),
+            monotonic=lambda: self.now,
+            chance=lambda: 1.0,
+        )
+
+    def probe(self) -> None:
+        self.probes += 1
+        if self.away:
+            raise TransientError(ErrorCode.MEDIA_UNAVAILABLE, "nobody there")
+
+    def trip(self, retry_after: float | None = None) -> None:
+        self.away = True
+        error = DependencyAway(
+            Dependency.MEDIA_STORE, ErrorCode.MEDIA_UNAVAILABLE, "nobody there", retry_after=retry_after
+        )
+        self.breaker.trip(error)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def test_a_closed_breaker_costs_no_probe(store: Store) -> None:
+    assert store.breaker.closed()
+    assert (store.probes, store.breaker.wait(), store.outages.current()) == (0, 0.0, [])
+
+
+def test_a_tripped_breaker_is_on_record_with_its_beginning_and_reason(store: Store) -> None:
+    store.trip()
+    assert not store.breaker.closed()
+    (outage,) = store.outages.current()
+    assert (outage.dependency, outage.since, outage.reason) == (Dependency.MEDIA_STORE, 1234, "nobody there")
+
+
+def test_probes_come_after_growing_delays_and_the_first_good_one_closes_it(store: Store) -> None:
+    store.trip()
+    waits = []
+    for _ in range(4):
+        waits.append(store.breaker.wait())
+        assert not store.breaker.closed()
+        store.now += store.breaker.wait()
+        assert not store.breaker.closed()
+    assert (waits, store.probes) == ([1.0, 2.0, 4.0, 4.0], 4)
+    store.away = False
+    store.now += 4.0
+    assert store.breaker.closed()
+    assert store.outages.current() == []
+    assert store.breaker.wait() == 0.0
+
+
+def test_the_other_side_is_left_alone_for_as_long_as_it_asked(store: Store) -> None:
+    store.trip(retry_after=60.0)
+    assert store.breaker.wait() == 60.0
+
+
+def test_an_outage_of_an_earlier_worker_holds_until_a_probe_succeeds(store: Store) -> None:
+    store.trip()
+    later = store.make_breaker()
+    later.resume()
+    assert not later.closed()
+    assert store.probes == 1
+    store.away = False
+    store.now += later.wait()
+    assert later.closed()
+    assert store.outages.current() == []
+
+
+def test_a_breaker_without_an_outage_on_record_resumes_closed(store: Store) -> None:
+    store.breaker.resume()
+    assert store.breaker.closed()
+    assert store.probes == 0
