@@ -42,6 +42,7 @@ def test_the_statistics_count_everything(admin: TestClient, services: Services, 
         "vectors": {"image_embeddings": 0, "faces": 1},
         "bytes_stored": 5,
         "workers_alive": 2,
+        "sync": {"pending": 0, "synced": 0, "failed": 0},
     }
 
 
