@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     @property
     def media_is_remote(self) -> bool:
         """Whether a media_store service is in use, which wants the results reported back."""
-        return not self.media_store_stub and (self.media_store_url or "").startswith("http")
+        return not self.media_store_stub and _is_http_url(self.media_store_url or "")
 
     @property
     def media_cache_dir(self) -> Path:

@@ -1,10 +1,11 @@
 """The circuit breaker between a worker and the media store."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from media_inference.errors import Dependency, DependencyAway, ErrorCode, TransientError
+from media_inference.errors import DatabaseUnavailable, Dependency, DependencyAway, ErrorCode, TransientError
 from media_inference.jobs.retry import Backoff
 from media_inference.queue.engine import open_engine
 from media_inference.queue.migrate import migrate
@@ -101,3 +102,41 @@ def test_a_breaker_without_an_outage_on_record_resumes_closed(store: Store) -> N
     store.breaker.resume()
     assert store.breaker.closed()
     assert store.probes == 0
+
+
+def test_a_store_that_answers_the_probe_but_refuses_work_is_left_alone_for_longer_each_time(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits = []
+    for _ in range(8):
+        store.trip()
+        waits.append(store.breaker.wait())
+        store.away = False
+        store.now += store.breaker.wait()
+        assert store.breaker.closed()
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0, 20.0]
+    store.breaker.worked()
+    logged = capsys.readouterr().out
+    assert (logged.count("dependency.away"), logged.count("dependency.back")) == (1, 1)
+    store.trip()
+    assert store.breaker.wait() == 1.0
+
+
+def test_an_attempt_that_ends_while_it_is_open_closes_nothing(store: Store) -> None:
+    store.trip()
+    store.breaker.worked()
+    assert not store.breaker.closed()
+
+
+def test_an_outage_that_could_not_be_taken_off_the_record_is_not_forgotten(store: Store) -> None:
+    store.trip()
+    store.away = False
+    store.now += store.breaker.wait()
+    with sqlite3.connect(store.engine.url.database or "") as database:
+        database.execute("ALTER TABLE outages RENAME TO hidden")
+    with pytest.raises(DatabaseUnavailable):
+        store.breaker.closed()
+    with sqlite3.connect(store.engine.url.database or "") as database:
+        database.execute("ALTER TABLE hidden RENAME TO outages")
+    assert store.breaker.closed()
+    assert store.outages.current() == []

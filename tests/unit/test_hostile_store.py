@@ -395,5 +395,5 @@ def test_closing_ends_what_still_runs(stand: Stand) -> None:
             threading.Event().wait(0.01)
         with _within(SLACK_SECONDS):
             patient.close()
-            assert isinstance(waiting.exception(), (TransientError, RuntimeError))
+            assert isinstance(waiting.exception(), DependencyAway)
     store.close()

@@ -1,5 +1,6 @@
 """The http store against a service that misbehaves in every way that it can."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -122,6 +123,28 @@ def test_a_refused_token_is_loud(service: Service, store: HttpStore, capsys: pyt
     assert "error" in logged
     assert "MEDIA_STORE_TOKEN" in logged
     assert "secret" not in logged
+
+
+def test_a_refused_token_is_said_once_until_something_was_accepted_again(
+    service: Service, store: HttpStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refusals(*statuses: int) -> int:
+        left = list(statuses)
+        service.answer = lambda request: request.say(left.pop(0), b"photo")
+        for _ in statuses:
+            with contextlib.suppress(JobError):
+                store.fetch("7")
+        return capsys.readouterr().out.count("MEDIA_STORE_TOKEN")
+
+    assert refusals(401, 401, 403, 401) == 1
+    assert refusals(401) == 0
+    assert refusals(200, 401, 401) == 1
+
+
+def test_a_closed_store_is_away(service: Service) -> None:
+    closed = HttpStore(StoreOptions(service.url))
+    closed.close()
+    assert type(_failure(closed)) is DependencyAway
 
 
 def test_a_redirect_is_not_followed(service: Service, store: HttpStore) -> None:
@@ -248,8 +271,10 @@ def test_a_proxy_of_the_environment_is_not_used(
     with_proxy.close()
 
 
-@pytest.mark.parametrize(("status", "reachable"), [(200, True), (404, True), (401, True), (500, False), (503, False)])
-def test_any_answer_below_500_shows_that_somebody_is_there(
+@pytest.mark.parametrize(
+    ("status", "reachable"), [(200, True), (404, True), (401, True), (500, True), (429, False), (503, False)]
+)
+def test_any_answer_below_500_but_429_shows_that_somebody_is_there(
     service: Service, store: HttpStore, status: int, *, reachable: bool
 ) -> None:
     service.answer = lambda request: request.say(status)

@@ -1,5 +1,6 @@
 """From the outbox into the vector store, with the real embedded Qdrant."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -176,6 +177,45 @@ def test_a_relay_that_must_not_finish_leaves_what_waits(office: Office) -> None:
     relay.stop()
     assert office.status(job_id) is JobStatus.PROCESSING
     wake.close()
+
+
+def test_a_relay_that_is_stopped_during_an_outage_does_not_say_that_it_is_over(office: Office) -> None:
+    relay = Relay(Dependency.VECTOR_STORE, office.publisher, office.outages, poll_interval=3600)
+    office.vectors.away = {"upsert"}
+    office.settle(1000)
+    relay.start()
+    while not relay.state().failures:
+        threading.Event().wait(0.01)
+    relay.stop()
+    assert relay.state().failures >= 1
+    assert len(office.outages.current()) == 1
+
+
+def test_an_outage_of_an_earlier_process_is_over_after_the_first_good_round(office: Office) -> None:
+    office.outages.begin(Dependency.VECTOR_STORE, "said by a process that was killed")
+    rounds = threading.Semaphore(0)
+    relay = Relay(
+        Dependency.VECTOR_STORE, office.publisher, office.outages, poll_interval=3600, on_round=rounds.release
+    )
+    relay.start()
+    assert rounds.acquire(timeout=30)
+    assert office.outages.current() == []
+    relay.stop()
+
+
+def test_a_relay_starts_while_the_database_can_not_be_written_and_catches_up(office: Office) -> None:
+    office.outages.begin(Dependency.VECTOR_STORE, "said by a process that was killed")
+    database = office.queue._engine.url.database or ""
+    with sqlite3.connect(database) as connection:
+        connection.execute("ALTER TABLE outages RENAME TO hidden")
+    relay = Relay(Dependency.VECTOR_STORE, office.publisher, office.outages, poll_interval=3600, finish=True)
+    relay.start()
+    while not relay.state().failures:
+        threading.Event().wait(0.01)
+    with sqlite3.connect(database) as connection:
+        connection.execute("ALTER TABLE hidden RENAME TO outages")
+    relay.stop()
+    assert office.outages.current() == []
 
 
 class HangingPublisher:

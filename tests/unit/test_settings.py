@@ -105,3 +105,18 @@ def test_a_child_process_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, value)
     assert load_settings(_env_file=None) == settings
     assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "stub", "remote"),
+    [
+        ("http://store:8100", False, True),
+        ("HTTP://store:8100", False, True),
+        ("https://store", False, True),
+        ("http://store:8100", True, False),
+        ("file:///photos", False, False),
+        (None, False, False),
+    ],
+)
+def test_results_are_reported_to_a_media_store_service_only(url: str | None, *, stub: bool, remote: bool) -> None:
+    assert load_settings(media_store_url=url, media_store_stub=stub).media_is_remote is remote

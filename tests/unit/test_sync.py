@@ -7,13 +7,14 @@ import pytest
 from media_inference.artifacts.local_store import LocalStore
 from media_inference.errors import Dependency, DependencyAway, ErrorCode, JobError, PermanentError, TransientError
 from media_inference.jobs.job import Claim, NewJob
-from media_inference.jobs.outcome import Artifact, Findings
+from media_inference.jobs.outcome import Artifact, EmbeddingSet, Findings
 from media_inference.jobs.retry import Backoff
 from media_inference.media.store import ResultUpload
 from media_inference.publisher.uploads import UploadPublisher
 from media_inference.queue.engine import open_engine
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.migrate import migrate
+from media_inference.queue.outbox import Outbox
 from media_inference.queue.sync import SyncRecords
 
 AWAY = DependencyAway(Dependency.MEDIA_STORE, ErrorCode.MEDIA_UNAVAILABLE, "nobody there")
@@ -32,7 +33,8 @@ class Office:
         self.queue = JobQueue(engine, self.clock, uploads=True)
         self.sync = SyncRecords(engine, self.clock)
         self.files = LocalStore(folder / "jobs")
-        self.answer: JobError | None = None
+        self.answer: Exception | None = None
+        self.poisoned: str | None = None
         self.received: list[tuple[str, ResultUpload]] = []
         self.publisher = UploadPublisher(
             self.sync, self, self.files, HOUR, Backoff(first=1.0, longest=100.0), chance=lambda: 1.0
@@ -43,7 +45,7 @@ class Office:
 
     def upload(self, media_store_id: str, upload: ResultUpload) -> None:
         self.received.append((media_store_id, upload))
-        if self.answer is not None:
+        if self.answer is not None and self.poisoned in {None, upload.job_id}:
             raise self.answer
 
     def check(self) -> None:
@@ -174,3 +176,35 @@ def test_a_deleted_job_is_no_longer_reported(office: Office) -> None:
     office.queue.delete(job_id)
     assert office.publisher.publish_some() == 0
     assert office.sync.of_job(job_id) is None
+
+
+def test_an_upload_that_ends_in_an_error_that_nobody_foresaw_holds_up_no_other(office: Office) -> None:
+    poisoned, other = office.settle(), office.settle()
+    office.answer, office.poisoned = ValueError("secret of the inside"), poisoned
+    while office.publisher.publish_some():
+        pass
+    status, attempts, wait, error = office.state(poisoned)
+    assert (status, attempts, wait) == ("pending", 1, 1000)
+    assert "secret" not in (error or "")
+    assert office.state(other)[0] == "synced"
+
+
+def test_a_result_is_not_reported_without_the_crops_that_it_had(office: Office) -> None:
+    job_id = office.settle()
+    office.files.remove(job_id)
+    office.publisher.publish_some()
+    assert office.received == []
+    assert office.state(job_id) == ("failed", 1, None, "a crop is no longer there")
+
+
+def test_an_upload_has_its_full_time_from_when_its_job_is_completed(office: Office) -> None:
+    claim = office.claim()
+    found = EmbeddingSet("faces", "m", ())
+    assert office.queue.settle(claim, Findings({}, found), lambda: None)
+    office.now += int(2 * HOUR * 1000)  # for so long the vector store was away
+    outbox = Outbox(office.queue._engine, office.clock)
+    (entry,) = outbox.waiting(1)
+    outbox.acknowledge(entry)
+    office.answer = TransientError(ErrorCode.MEDIA_UNAVAILABLE, "500")
+    office.publisher.publish_some()
+    assert office.state(claim.job_id) == ("pending", 1, 1000, "500")

@@ -14,7 +14,7 @@ import httpcore2
 import httpx2
 
 from media_inference.media.http_connection import CountedBackend
-from media_inference.media.loop_thread import LoopThread
+from media_inference.media.loop_thread import LoopClosed, LoopThread
 from media_inference.media.store_kind import StoreOptions
 
 KEPT_ALIVE = 4
@@ -90,10 +90,13 @@ class HttpOrigin:
 
         Raises `Unreachable`, `NoAnswer`, `BodyTooLong`, and what ``request.body`` raises.
         """
-        return self._loop.run(self._ask, request, seconds, wanted)
+        try:
+            return self._loop.run(self._ask, request, seconds, wanted)
+        except LoopClosed as error:
+            raise Unreachable("closed") from error
 
     def close(self) -> None:
-        """Cuts what still runs, as `NoAnswer`, and lets the connections go."""
+        """Cuts what still runs, as `NoAnswer`, and lets the connections go; from now on everything is `Unreachable`."""
         self._loop.close(self._pool.aclose)
 
     async def _ask(self, request: Request, seconds: float, wanted: Wanted) -> Answer:

@@ -67,6 +67,7 @@ class HttpStore:
         self._seconds = options.total_timeout
         self._origin = HttpOrigin(options)
         self._cache = None if options.cache_dir is None else MediaCache(options.cache_dir, options.cache_bytes)
+        self._refused = False  # a wrong token is said once, not once per item
 
     def fetch(self, media_store_id: str) -> bytes:
         """See `MediaStore.fetch`. With a cache it waits first for whoever fetches the same item, at most as long."""
@@ -82,17 +83,18 @@ class HttpStore:
         headers = {**body.headers, "Idempotency-Key": upload.job_id}
         answer = self._ask(Request("POST", f"{_path(media_store_id)}/results", headers, body))
         if 200 <= answer.status < 300:
+            self._refused = False
             return
         if answer.status in REJECTED:
             raise PermanentError(ErrorCode.UPLOAD_REJECTED, f"the media store refused the result ({answer.status})")
         raise self._judge(answer)
 
     def check(self) -> None:
-        """See `MediaStore.check`: any answer below 500 to ``GET {url}/`` shows that somebody is there."""
+        """See `MediaStore.check`: an answer to ``GET {url}/`` shows that somebody is there, unless it is an `AWAY` one."""
         status = self._status_of_root()
         if status is None:
             raise _away("the media store can't be reached")
-        if status >= 500:
+        if status in AWAY:
             raise _away(f"the media store answered {status}")
 
     def close(self) -> None:
@@ -116,6 +118,7 @@ class HttpStore:
         except BodyTooLong as error:
             raise PermanentError(ErrorCode.IMAGE_TOO_LARGE, "the file has too many bytes") from error
         if self._room(answer.status, answer.headers) is not None or _confirms(answer, known):
+            self._refused = False
             return answer
         raise self._judge(answer)
 
@@ -136,14 +139,19 @@ class HttpStore:
         if status in ABSENT:
             return _not_found()
         if status in FORBIDDEN:
-            structlog.get_logger().error(
-                "media store refuses this service: check MEDIA_STORE_TOKEN", action="media_forbidden", status=status
-            )
-            return PermanentError(ErrorCode.MEDIA_FORBIDDEN, "the media store refuses this item to the service")
+            return self._forbidden(status)
         retry_after = seconds_to_wait(answer.headers.get("retry-after"))
         if status == BUSY:
             return _away(f"the media store answered {status}", retry_after)
         return self._transient(_complaint(answer), f"status {status}", retry_after)
+
+    def _forbidden(self, status: int) -> PermanentError:
+        if not self._refused:
+            structlog.get_logger().error(
+                "media store refuses this service: check MEDIA_STORE_TOKEN", action="media_forbidden", status=status
+            )
+        self._refused = True
+        return PermanentError(ErrorCode.MEDIA_FORBIDDEN, "the media store refuses this item to the service")
 
     def _transient(self, message: str, reason: str, retry_after: float | None = None) -> TransientError:
         """Who is to blame: the store, when it gives no answer to anything now, else this item."""

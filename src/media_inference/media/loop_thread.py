@@ -9,6 +9,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+class LoopClosed(Exception):
+    """The event loop takes no more work."""
+
+
 class LoopThread:
     """Runs coroutines for other threads. Its thread never keeps a process from ending."""
 
@@ -20,10 +24,10 @@ class LoopThread:
         self._thread.start()
 
     def run(self, function: Callable[..., Coroutine[Any, Any, T]], *arguments: object) -> T:
-        """What the coroutine returns or raises. Raises `RuntimeError` once this is closed."""
+        """What the coroutine returns or raises. Raises `LoopClosed` once this is closed."""
         with self._closing:
             if self._closed:
-                raise RuntimeError("the event loop is closed")
+                raise LoopClosed
             future = asyncio.run_coroutine_threadsafe(function(*arguments), self._loop)
         try:
             return future.result()

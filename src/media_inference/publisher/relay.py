@@ -62,13 +62,13 @@ class Relay:
         self._backoff = Backoff(first=0.5, longest=8.0)
         self._stop = Wake.pipe()
         self._stopping = False
+        self._on_record = True  # an earlier process may have left an outage there
         self._failures = 0
         self._last_error: str | None = None
         self._thread = threading.Thread(target=self._run, name=f"relay-{dependency}", daemon=True)
 
     def start(self) -> None:
-        """Begins to publish. What an earlier process said of the dependency counts no more."""
-        self._outages.end(self._dependency)
+        """Begins to publish. What an earlier process said of the dependency counts until the first good round."""
         self._thread.start()
 
     def stop(self, patience: float | None = None) -> None:
@@ -100,7 +100,8 @@ class Relay:
         try:
             while (self._finish or not self._stopping) and self._publisher.publish_some():
                 self._on_round()
-            self._note_success()
+            if self._finish or not self._stopping:  # else nobody asked whether it is back
+                self._note_success()
         except DatabaseUnavailable:
             return self._note_failure("the database does not answer")
         except TransientError as error:
@@ -114,8 +115,10 @@ class Relay:
         return self._poll_interval
 
     def _note_success(self) -> None:
-        if self._failures:
+        if self._on_record:
             self._outages.end(self._dependency)
+            self._on_record = False
+        if self._failures:
             log.info("relay.recovered", action="publish", dependency=self._dependency, after_tries=self._failures)
         self._failures, self._last_error = 0, None
 
@@ -128,6 +131,7 @@ class Relay:
         return max(delay, retry_after or 0.0)
 
     def _begin_outage(self, reason: str) -> None:
+        self._on_record = True
         try:
             self._outages.begin(self._dependency, reason)
         except (DatabaseUnavailable, TransientError) as error:

@@ -3,11 +3,12 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
 from media_inference.artifacts.store import ArtifactStore
-from media_inference.errors import DependencyAway, JobError, TransientError
+from media_inference.errors import DependencyAway, ErrorCode, JobError, PermanentError, TransientError
 from media_inference.jobs.retry import Backoff
 from media_inference.media.store import ResultSink, ResultUpload
 from media_inference.queue.sync import DueUpload, SyncRecords
@@ -50,19 +51,27 @@ class UploadPublisher:
             self._try_again(upload, error)
         except JobError as error:
             self._give_up(upload, error)
+        except Exception:  # of this upload alone: the others are not to wait behind it
+            log.exception("upload.error", action="upload", job_id=upload.job_id)
+            self._try_again(upload, TransientError(ErrorCode.INTERNAL, "an unexpected error; the log says which"))
         else:
             self.sync.synced(upload.job_id)
 
     def _content(self, upload: DueUpload) -> ResultUpload:
-        faces = upload.result.get("face_count", 0)
-        paths = [(f"face_{index}", self.artifacts.path(upload.job_id, f"faces/{index}.jpg")) for index in range(faces)]
+        faces = range(upload.result.get("face_count", 0))
         return ResultUpload(
             job_id=upload.job_id,
             task_type=upload.task_type,
             model=upload.model,
             result=upload.result,
-            crops=tuple((name, path) for name, path in paths if path is not None),
+            crops=tuple((f"face_{index}", self._crop(upload.job_id, index)) for index in faces),
         )
+
+    def _crop(self, job_id: str, index: int) -> Path:
+        path = self.artifacts.path(job_id, f"faces/{index}.jpg")
+        if path is None:
+            raise PermanentError(ErrorCode.INTERNAL, "a crop is no longer there")
+        return path
 
     def _try_again(self, upload: DueUpload, error: TransientError) -> None:
         delay = max(self.backoff.delay(upload.attempts + 1, self.chance()), error.retry_after or 0.0)

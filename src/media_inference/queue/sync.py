@@ -65,7 +65,7 @@ class SyncRecords:
         now = self._clock()
         query = (
             sa.select(*jobs.c["job_id", "task_type", "media_store_id", "model", "result"])
-            .add_columns(sync.c.attempts, now - sync.c.created_at)
+            .add_columns(sync.c.attempts, now - sa.func.max(sync.c.created_at, jobs.c.completed_at))
             .join(sync, sync.c.job_id == jobs.c.job_id)
             .where(
                 sync.c.status == SyncStatus.PENDING,

@@ -75,6 +75,7 @@ class WorkerLoop:
         begun = time.perf_counter()
         with self.keeper.holding(claim):
             ending = self.runner.run(claim)
+        self.breaker.worked()
         self.on_outcome()
         log.info(
             "job.done",
