@@ -90,7 +90,7 @@ class HttpStore:
         raise self._judge(answer)
 
     def check(self) -> None:
-        """See `MediaStore.check`: an answer to ``GET {url}/`` shows that somebody is there, unless it is an `AWAY` one."""
+        """See `MediaStore.check`: any answer to ``GET {url}/`` but an `AWAY` one shows that somebody is there."""
         status = self._status_of_root()
         if status is None:
             raise _away("the media store can't be reached")
