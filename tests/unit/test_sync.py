@@ -6,13 +6,14 @@ import pytest
 
 from media_inference.artifacts.local_store import LocalStore
 from media_inference.errors import Dependency, DependencyAway, ErrorCode, JobError, PermanentError, TransientError
-from media_inference.jobs.job import Claim, NewJob
+from media_inference.jobs.job import Claim, JobStatus, NewJob
 from media_inference.jobs.outcome import Artifact, EmbeddingSet, Findings
 from media_inference.jobs.retry import Backoff
 from media_inference.media.store import ResultUpload
 from media_inference.publisher.uploads import UploadPublisher
 from media_inference.queue.engine import open_engine
 from media_inference.queue.job_queue import JobQueue
+from media_inference.queue.job_records import JobRecords
 from media_inference.queue.migrate import migrate
 from media_inference.queue.outbox import Outbox
 from media_inference.queue.sync import SyncRecords
@@ -169,6 +170,18 @@ def test_an_upload_is_given_up_when_it_is_too_old_and_a_restart_gives_it_its_ful
     else:
         office.publisher.publish_some()
     assert office.state(job_id)[0] == "pending"
+
+
+def test_a_cleanup_spares_a_job_until_its_report_has_arrived(office: Office) -> None:
+    job_id = office.settle()
+    records = JobRecords(office.queue._engine, office.clock)
+
+    def cleaned() -> tuple[str, ...]:
+        return records.clean_up(0, (JobStatus.COMPLETED,), dry_run=False, removed=lambda _ids: None).job_ids
+
+    assert cleaned() == ()
+    office.publisher.publish_some()
+    assert cleaned() == (job_id,)
 
 
 def test_a_deleted_job_is_no_longer_reported(office: Office) -> None:

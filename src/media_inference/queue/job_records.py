@@ -10,7 +10,9 @@ from media_inference.errors import ErrorCode
 from media_inference.jobs.job import Job, JobFailure, JobStatus
 from media_inference.queue.clock import Clock, wall_clock
 from media_inference.queue.engine import reading, writing
+from media_inference.queue.sync import SyncStatus
 from media_inference.queue.tables import collections, embedding_sets, jobs, outbox, queue
+from media_inference.queue.tables import media_store_sync_status as sync
 
 _CLEANUP_BATCH = 500
 
@@ -98,11 +100,13 @@ class JobRecords:
     ) -> FinishedJobs:
         """Removes finished jobs that ended more than ``older_than_ms`` ago, a batch per transaction.
 
-        ``removed`` is called with the ids of each batch after its commit. With ``dry_run`` nothing is removed.
+        A job whose result is still to be reported to the media store stays. ``removed`` is called with the ids of each
+        batch after its commit. With ``dry_run`` nothing is removed.
         """
         finished = sa.and_(
             jobs.c.status.in_([status for status in statuses if status in {JobStatus.COMPLETED, JobStatus.FAILED}]),
             jobs.c.completed_at <= self._clock() - older_than_ms,
+            jobs.c.job_id.not_in(sa.select(sync.c.job_id).where(sync.c.status == SyncStatus.PENDING)),
         )
         if dry_run:
             with reading(self._engine) as tx:
