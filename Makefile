@@ -39,6 +39,8 @@ requirements: .make/test  ## Pin the newest versions that pyproject.toml allows
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 			--no-annotate pyproject.toml requirements/build.in "$$@" --output-file requirements/$$name.txt || exit 1; \
 	done
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		--no-annotate --no-deps requirements/references.in --output-file requirements/references.txt
 
 clean:  ## Remove everything that the chores made
 	rm -rf $(VENV) .make demo-report .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -49,8 +51,11 @@ $(BIN)/python:
 		|| { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Try: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+.make/test: requirements/references.txt
+
 .make/%: requirements/%.txt pyproject.toml | $(BIN)/python
 	@echo "Installing requirements/$*.txt into $(VENV) (a minute or two, once)"
 	$(PIP) --require-hashes --requirement requirements/$*.txt
+	$(if $(filter test,$*),$(PIP) --no-deps --require-hashes --requirement requirements/references.txt)
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@mkdir -p .make && touch $@
