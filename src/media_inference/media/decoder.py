@@ -43,8 +43,9 @@ class Decoder:
     def decode(self, content: bytes, *, short_side: int | None = None, long_side: int | None = None) -> Picture:
         """The upright picture with at least these sides in pixels, as far as it has them; without any, in full size.
 
-        Only JPEGs are ever decoded smaller than they are. Raises `PermanentError` (`unsupported_format`,
-        `image_corrupt`, `image_too_large`, `decoder_crashed`) or `TransientError` (`internal`) when no child starts.
+        Only JPEGs are ever decoded smaller than they are, by 2, 4 or 8 where that divides both sides. Raises
+        `PermanentError` (`unsupported_format`, `image_corrupt`, `image_too_large`, `decoder_crashed`) or
+        `TransientError` (`internal`) when no child starts.
         """
         if not content:
             raise _permanent(ErrorCode.IMAGE_CORRUPT)
