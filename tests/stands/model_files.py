@@ -115,3 +115,19 @@ def builtin_toolbox() -> Toolbox:
     nowhere = Path("nowhere")
     image, detector, face = (load_network(model, nowhere, threads=1).network for model in BUILT_IN)
     return Toolbox(cast("ImageEmbedder", image), cast("FaceDetector", detector), cast("FaceEmbedder", face))
+
+
+def clip_toml(graph: Path, name: str = "my-clip") -> str:
+    """The description of a graph of the CLIP contract as a user's own model."""
+    return f"""
+name = "{name}"
+kind = "image_embedder"
+file = "{graph.name}"
+sha256 = "{sha256(graph.read_bytes())}"
+mean = [122.7709383, 116.7460125, 104.0937362]
+std = [68.5005327, 66.6321579, 70.3231605]
+size = 224
+resize = "shortest_crop"
+dimension = 512
+threshold = 0.95
+"""

@@ -25,7 +25,7 @@ def test_a_described_model_is_in_the_catalogue(tmp_path: Path) -> None:
 
     assert model.threshold == 0.4
     assert model.dimension == 512
-    assert model.files == (LocalFile("mobilefacenet_512.onnx", MOBILEFACENET_SHA256),)
+    assert model.files == (LocalFile("mobilefacenet_512.onnx", MOBILEFACENET_SHA256, "mine.toml"),)
     assert not model.built_in
 
 
@@ -37,14 +37,22 @@ def test_without_a_folder_there_are_no_custom_models(tmp_path: Path) -> None:
     ("line", "instead", "fault"),
     [
         ("dimension = 512", "dimension = 128", "dimension must be 512"),
-        ('kind = "face_embedder"', 'kind = "face_detector"', "kind: Input should be"),
-        ('kind = "face_embedder"', 'kind = "image_embedder"', 'resize must be "shortest_crop"'),
-        ("std = 127.5", "std = 0", "std: Value error, must be above 0"),
-        ("std = 127.5", "std = [1, 2]", "std: 2: Field required"),
+        ('kind = "face_embedder"', 'kind = "face_detector"', 'kind must be "image_embedder" or "face_embedder"'),
+        ('kind = "face_embedder"', 'kind = "image_embedder"', 'resize must be "shortest_crop" or "whole" or "pad"'),
+        ('resize = "aligned"', 'resize = "pad"', 'resize must be "aligned" for kind "face_embedder"'),
+        ('resize = "aligned"', 'resize = "crop"', "resize: Input should be 'shortest_crop', 'whole', 'pad' or"),
+        ('resize = "aligned"', 'resize = "aligned"\ninterpolation = "bicubic"', "interpolation must be left out"),
+        ("std = 127.5", "std = 0", "std: must be above 0"),
+        ("std = 127.5", "std = [1, 2]", "std: one number is wanted, or a list of three"),
+        ("std = 127.5", 'std = "127.5"', "std: one number is wanted, or a list of three"),
+        ("mean = 127.5", "mean = [127.5, true, 'red']", "mean: 2: Input should be a valid number"),
         ("mean = 127.5", "mean = nan", "mean: 0: Input should be a finite number"),
         ('file = "mobilefacenet_512.onnx"', 'file = "../../etc/passwd"', "file: String should match"),
-        ('licence = "for tests only"', "", "licence: Field required"),
-        ('licence = "for tests only"', 'license = "MIT"', "licence: Field required"),
+        ("size = 112", "", "size: this key is missing"),
+        ("size = 112", "sise = 112", "sise: there is no such key; did you mean size?"),
+        ('licence = "for tests only"', 'license = "MIT"', "license: there is no such key; did you mean licence?"),
+        ('licence = "for tests only"', 'decoder = "scrfd"', "decoder: there is no such key"),
+        ('licence = "for tests only"', 'licence = "two\\nlines"', "licence: String should match"),
         ("threshold = 0.4", "threshold = 40", "threshold: Input should be less than"),
         ("size = 112", "size = ", "Invalid value"),
     ],
@@ -80,8 +88,10 @@ def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "custom").mkdir()
     (model,) = load_custom_models(described(tmp_path / "custom", MOBILEFACENET_TOML))
 
-    with pytest.raises(CannotStart, match=r"mobilefacenet_512\.onnx is not in .*; put it there"):
+    with pytest.raises(
+        CannotStart, match=r"mobilefacenet_512\.onnx is not in .*; put it there, or correct file in mine\.toml"
+    ):
         load_network(model, tmp_path, threads=1)
     (tmp_path / "custom" / "mobilefacenet_512.onnx").write_bytes(b"another")
-    with pytest.raises(CannotStart, match=r"not the file that was pinned .*correct sha256 in its \.toml"):
+    with pytest.raises(CannotStart, match=r"not the file that was pinned .*correct sha256 in mine\.toml"):
         load_network(model, tmp_path, threads=1)

@@ -7,37 +7,8 @@ import pytest
 from PIL import Image
 
 from media_inference.errors import ErrorCode, PermanentError
-from media_inference.models import clip
-from media_inference.models.kinds import Pixels
-from media_inference.models.pixels import letterbox, normalise, shortest_crop, unit
-from media_inference.models.session import Tensor
+from media_inference.models.pixels import Interpolation, letterbox, pad, shortest_crop, unit
 from tests.stands.pictures import noise
-
-SIZES = [(224, 224), (225, 224), (300, 451), (451, 300), (1137, 910), (100, 77), (50, 399), (1, 1), (2, 3)]
-
-
-def reference_clip(pixels: Pixels) -> Tensor:
-    """models.md, section 3, word for word."""
-    image = Image.fromarray(pixels)
-    short, long = sorted(image.size)
-    longer = int(224 * long / short)
-    image = image.resize((224, longer) if image.width <= image.height else (longer, 224), Image.Resampling.BICUBIC)
-    left, top = (image.width - 224) // 2, (image.height - 224) // 2
-    values = np.asarray(image.crop((left, top, left + 224, top + 224)), np.float64) / 255
-    mean = np.array([0.48145466, 0.4578275, 0.40821073])
-    std = np.array([0.26862954, 0.26130258, 0.27577711])
-    return np.asarray(((values - mean) / std).transpose(2, 0, 1)[None], np.float32)
-
-
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_clip_input_is_that_of_the_reference(height: int, width: int) -> None:
-    pixels = noise(height, width)
-
-    tensor = normalise([shortest_crop(pixels, 224)], np.array(clip.MEAN, np.float32), np.array(clip.STD, np.float32))
-
-    assert tensor.shape == (1, 3, 224, 224)
-    assert tensor.dtype == np.float32
-    np.testing.assert_allclose(tensor, reference_clip(pixels), atol=2e-5)
 
 
 def test_a_needle_of_a_picture_is_cut_before_it_is_enlarged() -> None:
@@ -68,6 +39,34 @@ def test_a_letterbox_leads_back_to_the_corner_of_the_picture(height: int, width:
     assert lit.min() == 0
     assert max(lit.max(axis=0) + 1) == 640
     np.testing.assert_allclose((lit.max(axis=0) + 1)[::-1] * back, [width, height], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "top", "left"),
+    [(100, 50, 0, 56), (50, 100, 56, 0), (100, 99, 0, 1), (64, 64, 0, 0), (1, 900, 111, 0), (900, 1, 0, 111)],
+)
+def test_a_padded_picture_is_whole_and_in_the_middle(height: int, width: int, top: int, left: int) -> None:
+    square = pad(np.full((height, width, 3), 255, np.uint8), 224, Interpolation.BICUBIC)
+
+    assert square.shape == (224, 224, 3)
+    lit = np.argwhere(square[:, :, 0] > 0)
+    assert tuple(lit.min(axis=0)) == (top, left)
+    assert all(abs(224 - 1 - end - start) <= 1 for start, end in zip((top, left), lit.max(axis=0), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "reference"),
+    [(Interpolation.BICUBIC, Image.Resampling.BICUBIC), (Interpolation.BILINEAR, Image.Resampling.BILINEAR)],
+)
+def test_an_interpolation_is_pillows_filter_of_that_name(
+    interpolation: Interpolation, reference: Image.Resampling
+) -> None:
+    pixels = noise(100, 300)
+    small = np.asarray(Image.fromarray(pixels).resize((224, 75), reference))
+    tall = np.asarray(Image.fromarray(pixels).resize((672, 224), reference))
+
+    np.testing.assert_array_equal(pad(pixels, 224, interpolation)[74:149], small)
+    np.testing.assert_array_equal(shortest_crop(pixels, 224, interpolation), tall[:, 224:448])
 
 
 def test_unit_vectors_have_length_one() -> None:

@@ -20,7 +20,9 @@ def all_models(custom: Sequence[Model] = ()) -> Registry[Model]:
     try:
         return Registry("model", [*MODELS.values(), *custom], key=lambda model: model.name)
     except ValueError as error:
-        raise CannotStart(f"custom models: {error}; rename yours") from None
+        taken = [model.name for model in (*MODELS.values(), *custom)]
+        files = ", ".join(model.source for model in custom if taken.count(model.name) > 1)
+        raise CannotStart(f"custom models: {error}; rename yours in {files}") from None
 
 
 def find_model(name: str, kind: Kind, custom: Sequence[Model] = ()) -> Model:

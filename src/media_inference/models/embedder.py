@@ -9,7 +9,8 @@ import numpy as np
 from media_inference.errors import CannotStart, JobError
 from media_inference.models.alignment import SIDE as FACE_SIDE
 from media_inference.models.kinds import DIMENSION, Pixels, Vectors
-from media_inference.models.pixels import normalise, resize, shortest_crop, unit
+from media_inference.models.picture_input import picture_input
+from media_inference.models.pixels import Interpolation, normalise, pad, resize, shortest_crop, unit
 from media_inference.models.session import Session, Tensor
 
 LARGEST_BATCH = 16
@@ -22,6 +23,8 @@ class Fit(StrEnum):
     """Shorter side to the size, middle square (`pixels.shortest_crop`)."""
     WHOLE = "whole"
     """All of the picture, its aspect given up."""
+    PAD = "pad"
+    """All of the picture, in the middle of a black square (`pixels.pad`)."""
     ALIGNED = "aligned"
     """A face from `alignment.align`, already of the right size."""
 
@@ -37,8 +40,8 @@ class Colour(StrEnum):
 class Input:
     """What a network wants to see. ``mean`` and ``std`` are in units of 0..255, in the order of ``colour``.
 
-    ``name`` of the graph's input, None for its first. ``batch``: most pictures in one run; 1 where a picture's vector
-    would depend on its company.
+    ``name`` of the graph's input, None for its only one. ``batch``: most pictures in one run; 1 where a picture's
+    vector would depend on its company. ``interpolation`` is not for aligned faces, which are always bilinear.
     """
 
     size: int
@@ -46,6 +49,7 @@ class Input:
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
     colour: Colour = Colour.RGB
+    interpolation: Interpolation = Interpolation.BICUBIC
     name: str | None = None
     batch: int = LARGEST_BATCH
 
@@ -55,7 +59,7 @@ class Embedder:
 
     The graph is run when this is made: to find the output with one vector of 512 numbers per picture, whatever its
     name, and whether it takes several pictures at once, which its declared shapes do not always say truly. Raises
-    `CannotStart` when there is no such output.
+    `CannotStart` when there is no such output, or the graph takes other pictures.
     """
 
     def __init__(self, name: str, session: Session, wanted: Input) -> None:
@@ -63,9 +67,9 @@ class Embedder:
         self.short_side = 2 * wanted.size
         self._session = session
         self._input = wanted
-        self._feed = _input_name(name, session, wanted.name)
+        self._feed = picture_input(name, session, wanted.name, wanted.size)
         self._mean, self._std = np.array(wanted.mean, np.float32), np.array(wanted.std, np.float32)
-        self._output = _vector_output(name, session.run({self._feed: self._blank(1)}))
+        self._output = _vector_output(name, self._first_run())
         self._batch = wanted.batch if wanted.batch > 1 and self._takes_two() else 1
 
     def embed(self, pictures: Sequence[Pixels]) -> Vectors:
@@ -79,15 +83,28 @@ class Embedder:
         fitted = [_fit(picture, self._input) for picture in pictures]
         if self._input.colour is Colour.BGR:
             fitted = [picture[:, :, ::-1] for picture in fitted]
-        return self._session.run({self._feed: normalise(fitted, self._mean, self._std)})[self._output]
+        tensor = normalise(fitted, self._mean, self._std)
+        if self._feed.channels_last:
+            tensor = np.ascontiguousarray(tensor.transpose(0, 2, 3, 1))
+        return self._session.run({self._feed.name: tensor})[self._output]
+
+    def _first_run(self) -> Mapping[str, Tensor]:
+        blank = self._blank(1)
+        try:
+            return self._session.run({self._feed.name: blank})
+        except JobError as error:
+            told = f"{self._feed.name} {list(blank.shape)} in float32"
+            raise CannotStart(
+                f"model {self.name}: its graph fails with {told} ({error.message}); is size right?"
+            ) from error
 
     def _blank(self, count: int) -> Tensor:
-        return np.zeros((count, 3, self._input.size, self._input.size), np.float32)
+        return np.zeros(self._feed.shape(count, self._input.size), np.float32)
 
     def _takes_two(self) -> bool:
         """Whether a batch works: some graphs say so and fail, some deny it and work."""
         try:
-            return self._session.run({self._feed: self._blank(2)})[self._output].shape == (2, DIMENSION)
+            return self._session.run({self._feed.name: self._blank(2)})[self._output].shape == (2, DIMENSION)
         except JobError:
             return False
 
@@ -105,19 +122,13 @@ def embedder(wanted: Input) -> Callable[[str, Mapping[str, Session]], Embedder]:
 def _fit(picture: Pixels, wanted: Input) -> Pixels:
     match wanted.fit:
         case Fit.SHORTEST_CROP:
-            return shortest_crop(picture, wanted.size)
+            return shortest_crop(picture, wanted.size, wanted.interpolation)
         case Fit.WHOLE:
-            return resize(picture, wanted.size, wanted.size)
+            return resize(picture, wanted.size, wanted.size, wanted.interpolation)
+        case Fit.PAD:
+            return pad(picture, wanted.size, wanted.interpolation)
         case Fit.ALIGNED:
             return picture if wanted.size == FACE_SIDE else resize(picture, wanted.size, wanted.size)
-
-
-def _input_name(model: str, session: Session, wanted: str | None) -> str:
-    if wanted is None:
-        return session.input_names[0]
-    if wanted not in session.input_names:
-        raise CannotStart(f"model {model}: its graph has no input {wanted!r}, only {', '.join(session.input_names)}")
-    return wanted
 
 
 def _vector_output(model: str, outputs: Mapping[str, Tensor]) -> str:
@@ -125,4 +136,6 @@ def _vector_output(model: str, outputs: Mapping[str, Tensor]) -> str:
         if output.shape == (1, DIMENSION):
             return name
     shapes = ", ".join(f"{name} {list(output.shape)}" for name, output in outputs.items())
-    raise CannotStart(f"model {model}: it must give one vector of {DIMENSION} numbers per picture, but gives {shapes}")
+    raise CannotStart(
+        f"model {model}: dimension is {DIMENSION}, one vector of {DIMENSION} numbers per picture, but it gives {shapes}"
+    )

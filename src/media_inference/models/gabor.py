@@ -5,6 +5,7 @@ from functools import partial
 from media_inference.models.embedder import Fit, Input, embedder
 from media_inference.models.kinds import Kind
 from media_inference.models.model import BuiltFile, Model
+from media_inference.models.pixels import Interpolation
 
 PICTURE_SIDE, FACE_SIDE = 128, 96
 RAW = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -20,7 +21,7 @@ GABOR_512 = Model(
     name="gabor-512",
     kind=Kind.IMAGE_EMBEDDER,
     files=(BuiltFile("gabor.onnx", partial(_graph, PICTURE_SIDE)),),
-    network=embedder(Input(PICTURE_SIDE, Fit.WHOLE, *RAW)),
+    network=embedder(Input(PICTURE_SIDE, Fit.WHOLE, *RAW, interpolation=Interpolation.BILINEAR)),
     licence="MIT",
     summary="built in; finds near-duplicates and look-alikes by texture and colour, knows nothing of what is shown",
     source="measured on 30 pictures: copies 0.98, cut by a tenth 0.89, a stereo pair 0.96, unrelated ones below 0.82",

@@ -27,10 +27,14 @@ class HubFile:
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file that the user put there (``{MODELS_DIR}/custom/{name}``), pinned by its hash."""
+    """A file that the user put there (``{MODELS_DIR}/custom/{name}``), pinned by its hash.
+
+    ``described_in`` is the name of the TOML file beside it.
+    """
 
     name: str
     sha256: str
+    described_in: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ The one place outside `media/` that uses Pillow: resampling decides the numbers,
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,19 @@ LONGEST_ASPECT = 8
 """Pictures narrower than 1:8 lose their ends before a shorter-side resize, or a 1 x 20000 picture would need 3 GB."""
 
 
+class Interpolation(StrEnum):
+    """Pillow's filters, both with antialias where a picture becomes smaller."""
+
+    BICUBIC = "bicubic"
+    BILINEAR = "bilinear"
+
+
+_FILTERS = {
+    Interpolation.BICUBIC: Image.Resampling.BICUBIC,
+    Interpolation.BILINEAR: Image.Resampling.BILINEAR,
+}
+
+
 class Letterboxed(NamedTuple):
     """A picture inside a canvas; multiply canvas coordinates by ``back`` (x, y) to be in the picture again."""
 
@@ -25,9 +39,9 @@ class Letterboxed(NamedTuple):
     back: NDArray[np.float32]
 
 
-def resize(picture: Pixels, width: int, height: int) -> Pixels:
-    """The whole picture at another size: bilinear with antialias."""
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
+def resize(picture: Pixels, width: int, height: int, interpolation: Interpolation = Interpolation.BILINEAR) -> Pixels:
+    """The whole picture at another size."""
+    return np.asarray(Image.fromarray(picture).resize((width, height), _FILTERS[interpolation]))
 
 
 def letterbox(picture: Pixels, width: int, height: int) -> Letterboxed:
@@ -41,7 +55,21 @@ def letterbox(picture: Pixels, width: int, height: int) -> Letterboxed:
     return Letterboxed(canvas, np.array([columns / fitted_width, rows / fitted_height], np.float32))
 
 
-def shortest_crop(picture: Pixels, side: int) -> Pixels:
+def pad(picture: Pixels, side: int, interpolation: Interpolation) -> Pixels:
+    """The whole picture in the middle of a black square: [side, side, 3].
+
+    Longer side to ``side``, shorter to ``round(side * short / long)``, pasted at ``(side - length) // 2``: the
+    ``longest`` resize mode of open_clip.
+    """
+    rows, columns = picture.shape[:2]
+    width, height = (max(1, round(side * length / max(rows, columns))) for length in (columns, rows))
+    top, left = (side - height) // 2, (side - width) // 2
+    square = np.zeros((side, side, 3), np.uint8)
+    square[top : top + height, left : left + width] = resize(picture, width, height, interpolation)
+    return square
+
+
+def shortest_crop(picture: Pixels, side: int, interpolation: Interpolation = Interpolation.BICUBIC) -> Pixels:
     """The middle of a picture as CLIP sees it: [side, side, 3].
 
     Shorter side to ``side`` with Pillow's bicubic (antialias), longer side to ``int(side * long / short)``, then cut
@@ -51,9 +79,9 @@ def shortest_crop(picture: Pixels, side: int) -> Pixels:
     rows, columns = picture.shape[:2]
     short = min(rows, columns)
     width, height = int(side * columns / short), int(side * rows / short)
-    image = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+    resized = resize(picture, width, height, interpolation)
     left, top = (width - side) // 2, (height - side) // 2
-    return np.asarray(image.crop((left, top, left + side, top + side)))
+    return resized[top : top + side, left : left + side]
 
 
 def _middle(picture: Pixels, longest: int) -> Pixels:

@@ -6,7 +6,7 @@ from media_inference.models.custom import load_custom_models
 from media_inference.models.kinds import Kind
 from media_inference.models.model import Model
 from media_inference.queue.job_records import JobRecords
-from media_inference.runtime.weights import CUSTOM_FOLDER, on_disk
+from media_inference.runtime.weights import CUSTOM_FOLDER, on_disk, refuse_missing_own
 from media_inference.settings import Settings
 from media_inference.vectors.store import FACES, IMAGE_EMBEDDINGS
 
@@ -47,6 +47,8 @@ def refuse_other_models(settings: Settings, records: JobRecords) -> None:
 def refuse_missing_models(settings: Settings) -> None:
     """Raises `CannotStart` when a chosen model is not on disk, with the ways out."""
     chosen = chosen_models(settings)
+    for model in chosen.values():
+        refuse_missing_own(model, settings.models_dir)
     missing = [model.name for model in chosen.values() if not on_disk(model, settings.models_dir)]
     if missing:
         names = " ".join(missing)

@@ -15,7 +15,7 @@ from media_inference.processes.chosen_models import chosen_models
 from media_inference.processes.console import wide_console
 from media_inference.registry import Registry
 from media_inference.runtime.hub import pull
-from media_inference.runtime.weights import CUSTOM_FOLDER, on_disk, read
+from media_inference.runtime.weights import CUSTOM_FOLDER, on_disk, read, refuse_missing_own
 from media_inference.settings import Settings
 
 
@@ -85,6 +85,7 @@ def pull_models(settings: Settings, names: Sequence[str]) -> int:
         if on_disk(model, settings.models_dir):
             console.print(f"{model.name}: already there")
             continue
+        refuse_missing_own(model, settings.models_dir)
         try:
             _pull(model, settings, console)
         except MediaInferenceError as error:

@@ -35,6 +35,13 @@ def on_disk(model: Model, models_dir: Path) -> bool:
     return all(isinstance(file, BuiltFile) or _is_there(locate(model, file, models_dir), file) for file in model.files)
 
 
+def refuse_missing_own(model: Model, models_dir: Path) -> None:
+    """Raises `CannotStart` when a file is missing that nobody but the user can put there."""
+    for file in model.files:
+        if isinstance(file, LocalFile) and not _is_there(path := locate(model, file, models_dir), file):
+            raise CannotStart(_missing(model, file, path, FileNotFoundError()))
+
+
 def sha256_of(path: Path) -> str | None:
     """The hash of a file in lower-case hex, None when it is not there or can't be read."""
     try:
@@ -68,14 +75,13 @@ def _missing(model: Model, file: HubFile | LocalFile, path: Path, error: OSError
     if not isinstance(error, FileNotFoundError):
         return f"model {model.name}: {path} can't be read ({error.strerror})"
     if isinstance(file, LocalFile):
-        return f"model {model.name}: {file.name} is not in {path.parent}; put it there"
-    return (
-        f"model {model.name}: {file.name} is not in {path.parent};"
-        f" run `media-inference models pull {model.name}` or copy the file there"
-    )
+        mend = f"put it there, or correct file in {file.described_in}"
+    else:
+        mend = f"run `media-inference models pull {model.name}` or copy the file there"
+    return f"model {model.name}: {file.name} is not in {path.parent}; {mend}"
 
 
 def _mend(file: HubFile | LocalFile) -> str:
     if isinstance(file, HubFile):
         return "remove it and pull the model again"
-    return "put the right file there, or correct sha256 in its .toml"
+    return f"put the right file there, or correct sha256 in {file.described_in}"
