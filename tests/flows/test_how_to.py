@@ -1,32 +1,58 @@
 """The how-tos that can be followed without anybody else's service, followed as printed."""
 
 import json
+import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from media_inference.models.custom import CustomModel
-from tests.stands.documents import blocks, document, reader_environment, run_blocks, started
+from media_inference.models.clip import MEAN, STD
+from media_inference.models.custom import FITS, CustomModel
+from media_inference.models.kinds import Kind
+from tests.stands.documents import blocks, document, reader_environment, run_blocks, started, table
 from tests.stands.free_port import free_port
 from tests.stands.running_service import BUILT_IN, until
+from tests.stands.vit_b_32 import vit_b_32_graph
 
 pytestmark = pytest.mark.flow
 
 
 def test_a_model_of_ones_own_is_taken_as_described(tmp_path: Path, shared: Path) -> None:
     shutil.copy(shared / "models" / "mobilefacenet_512.onnx", tmp_path / "my-faces.onnx")
+    (tmp_path / "my-clip.onnx").write_bytes(vit_b_32_graph(layers=1))
     commands = blocks(document("docs/how-to/bring-your-own-model.md"), "bash")
     environment = reader_environment(tmp_path)
     *_, verified, examined, listed = run_blocks(
         [*commands, "media-inference models list --json"], tmp_path, environment
     )
-    assert verified == "my-faces: ok"
+    assert verified.splitlines() == ["my-faces: ok", "my-clip: ok"]
     assert "my-faces (MIT), runs on cpu" in examined
-    (mine,) = [row for row in json.loads(listed) if row["source"] == "yours"]
-    assert (mine["name"], mine["kind"], mine["dimension"], mine["on_disk"]) == ("my-faces", "face_embedder", 512, True)
-    assert mine["chosen"]
+    assert "my-clip (not stated), runs on cpu" in examined
+    mine = {row["name"]: row for row in json.loads(listed) if row["source"] == "yours"}
+    assert {name: row["kind"] for name, row in mine.items()} == {
+        "my-clip": "image_embedder",
+        "my-faces": "face_embedder",
+    }
+    assert all((row["dimension"], row["on_disk"], row["chosen"]) == (512, True, True) for row in mine.values())
+
+
+def test_the_numbers_of_clip_are_those_of_the_catalogue() -> None:
+    (toml,) = re.findall(r"<<END\n(name = \"my-clip\".*?)END", _commands(), re.DOTALL)
+    described = tomllib.loads(toml.replace('$(sha256sum my-clip.onnx | cut -d " " -f 1)', "0" * 64))
+    assert described["mean"] == pytest.approx(MEAN, abs=1e-7)
+    assert described["std"] == pytest.approx(STD, abs=1e-7)
+
+
+def _commands() -> str:
+    return "\n".join(blocks(document("docs/how-to/bring-your-own-model.md"), "bash"))
+
+
+def test_every_resize_of_a_photo_is_explained() -> None:
+    rows = table(document("docs/how-to/bring-your-own-model.md"), "`resize`", "makes of a photo")
+    assert [name for name, _ in rows] == list(FITS[Kind.IMAGE_EMBEDDER])
 
 
 def test_every_key_of_a_description_is_explained() -> None:

@@ -60,7 +60,7 @@ def bicubic(length: int, wanted: int) -> Grey:
     scale = length / wanted
     centres = (np.arange(wanted) + 0.5) * scale
     weights = _cubic((np.arange(length) + 0.5 - centres[:, None]) / max(scale, 1.0))
-    return np.rint(weights / weights.sum(axis=1, keepdims=True) * 2**22) / 2**22
+    return np.asarray(np.rint(weights / weights.sum(axis=1, keepdims=True) * 2**22) / 2**22)
 
 
 def _cubic(distances: Grey) -> Grey:

@@ -241,6 +241,19 @@ def test_a_jpeg_is_decoded_as_small_as_its_reader_allows(
     assert picture.scale_y == 1200 / shape[0]
 
 
+@pytest.mark.parametrize(
+    ("size", "scale"),
+    [((1600, 1200), 8), ((1600, 1204), 4), ((1604, 1200), 4), ((1602, 1200), 2), ((1601, 1200), 1), ((1600, 1199), 1)],
+)
+def test_a_jpeg_is_scaled_only_by_what_divides_both_its_sides(
+    decoder: Decoder, size: tuple[int, int], scale: int
+) -> None:
+    picture = decoder.decode(_saved(Image.new("RGB", size, "red"), "JPEG"), short_side=100)
+
+    assert (picture.full_width, picture.full_height) == size
+    assert (picture.width * scale, picture.height * scale) == size
+
+
 def test_a_small_decode_shows_the_same_picture_as_a_full_one(decoder: Decoder, shared: Path) -> None:
     content = (shared / "photos" / "biden_1.jpg").read_bytes()
     small, full = decoder.decode(content, short_side=448), decoder.decode(content)
