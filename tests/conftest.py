@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.stands.vit_b_32 import vit_b_32_graph
-
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -35,6 +33,8 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def vit_b_32(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with a graph of the shape of CLIP's ViT-B/32 image tower, all 12 layers, random weights; 351 MB."""
+    from tests.stands.vit_b_32 import vit_b_32_graph  # loads onnx, which most tests do without
+
     path = tmp_path_factory.mktemp("vit-b-32") / "model.onnx"
     path.write_bytes(vit_b_32_graph())
     return path
