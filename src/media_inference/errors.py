@@ -9,6 +9,7 @@
     │   └── DatabaseFull             it answers, but has no room; a TransientError too, for the code `storage_full`
     ├── UploadRefused                a file that the media store does not take
     ├── DownloadFailed               a model's file could not be had from the hub
+    │   ├── DownloadInterrupted      it broke off or came to a standstill; what came is kept, and continued
     │   └── HubUnreachable           the hub does not answer at all
     └── JobError                     ends an attempt at a job; `code` is what the client sees
         ├── PermanentError           trying again would end the same way: the job fails at once
@@ -69,6 +70,10 @@ class UploadRefused(MediaInferenceError):
 
 class DownloadFailed(MediaInferenceError):
     """A model's file could not be had from the hub, or is not the pinned one. The message is one line."""
+
+
+class DownloadInterrupted(DownloadFailed):
+    """The connection to the hub was lost, or the hub is overloaded; the next try goes on where this one ended."""
 
 
 class HubUnreachable(DownloadFailed):

@@ -9,6 +9,7 @@ from media_inference.models.kinds import Kind
 from media_inference.models.model import Model
 from media_inference.processes.chosen_models import chosen_models
 from media_inference.runtime import hub, weights
+from media_inference.runtime.download import Patience, Progress
 from media_inference.settings import Settings
 
 BUILT_IN = {
@@ -19,6 +20,9 @@ BUILT_IN = {
 SETTINGS = {Kind.IMAGE_EMBEDDER: "IMAGE_MODEL", Kind.FACE_DETECTOR: "FACE_DETECTOR", Kind.FACE_EMBEDDER: "FACE_MODEL"}
 
 
+_PATIENCE = Patience(pauses=(1.0,))  # there is something else to show
+
+
 @dataclass(frozen=True, slots=True)
 class ModelsChoice:
     """One model per kind; ``notice`` is one line about those that are not the default ones."""
@@ -27,7 +31,7 @@ class ModelsChoice:
     notice: str | None = None
 
 
-def models_for(settings: Settings, progress: hub.Progress) -> ModelsChoice:
+def models_for(settings: Settings, progress: Progress) -> ModelsChoice:
     """The models that the settings name, pulled if need be; built-in ones for defaults that can't be had.
 
     Takes five seconds at most when there is no hub. Raises `CannotStart` when a model that the user named is unknown
@@ -38,7 +42,7 @@ def models_for(settings: Settings, progress: hub.Progress) -> ModelsChoice:
         chosen_models(settings),
         named,
         on_disk=lambda model: weights.on_disk(model, settings.models_dir),
-        pull=lambda model: hub.pull(model, settings.models_dir, progress),
+        pull=lambda model: hub.pull(model, settings.models_dir, progress, patience=_PATIENCE),
     )
 
 
