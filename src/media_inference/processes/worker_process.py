@@ -46,9 +46,18 @@ def main() -> int:
         set_up_logs(settings)
         _work(settings, arguments)
     except CannotStart as error:
-        print(f"media-inference: {error}", file=sys.stderr)  # noqa: T201  # for the operator
+        if _has_the_word(arguments.word_fd):
+            print(f"media-inference: {error}", file=sys.stderr)  # noqa: T201  # for the operator
         return EXIT_CANNOT_START
     return 0
+
+
+def _has_the_word(descriptor: int) -> bool:
+    """Whether no other worker has said yet why none can start."""
+    try:
+        return bool(os.read(descriptor, 1))
+    except BlockingIOError:
+        return False
 
 
 def _arguments() -> argparse.Namespace:
@@ -56,6 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--worker-id", required=True)
     parser.add_argument("--workers", type=int, required=True, help="workers that share this machine")
     parser.add_argument("--work-fd", type=int, required=True, help="read end of the pipe that says there is work")
+    parser.add_argument("--word-fd", type=int, required=True, help="pipe with a byte for who says why none can start")
     parser.add_argument("--outcome-fd", type=int, help="write end of the pipe that says a job was settled")
     return parser.parse_args()
 

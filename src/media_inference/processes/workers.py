@@ -39,6 +39,9 @@ class WorkerPool:
         self._outcomes = outcomes
         self._queue = JobQueue(engine)
         self._records = WorkerRecords(engine, patience=settings.lease_seconds)
+        # One byte, for the first worker that can't start: it says why, for all of them.
+        self._word = Wake.pipe()
+        self._word.ring()
         self._doorbells: dict[str, Wake] = {}
         # Nobody rings while one is closed: by then its descriptor may be that of another file.
         self._at_the_doorbells = threading.Lock()
@@ -61,6 +64,7 @@ class WorkerPool:
         """Stops the workers; a job that can't be finished within the grace is put back."""
         self._guard.stop()
         self._supervisor.stop(self._settings.shutdown_grace)
+        self._word.close()
 
     def ring(self) -> None:
         """There is work."""
@@ -79,6 +83,7 @@ class WorkerPool:
         passed: list[int] = []
         for option, descriptor in (
             ("--work-fd", doorbell.reader),
+            ("--word-fd", self._word.reader),
             ("--outcome-fd", None if self._outcomes is None else self._outcomes.writer),
         ):
             if descriptor is not None:
