@@ -155,7 +155,7 @@ def doctor(as_json: AsJson = False) -> None:
 @models_app.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """Every model: what it does, its licence and size, where it comes from, whether it is on disk."""
-    from media_inference.processes.model_files import describe_models, print_models
+    from media_inference.processes.model_list import describe_models, print_models
 
     rows = describe_models(load_settings())
     if as_json:
@@ -168,8 +168,8 @@ def list_models(as_json: AsJson = False) -> None:
 def pull_models(
     names: Annotated[list[str] | None, typer.Argument(help="Models to get; those of the settings without any.")] = None,
 ) -> None:
-    """Download models, checked against their pinned hashes."""
-    from media_inference.processes.model_files import pull_models as pull
+    """Download models, checked against their pinned hashes; one that broke off goes on where it ended."""
+    from media_inference.processes.model_pull import pull_models as pull
 
     raise typer.Exit(pull(_start(), names or []))
 
@@ -179,11 +179,18 @@ def verify_models(
     names: Annotated[
         list[str] | None, typer.Argument(help="Models to check; all that are on disk without any.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Check the hashes of the models on disk."""
-    from media_inference.processes.model_files import verify_models as verify
+    """Compare the files of the models on disk with their pinned hashes; exit 1 when one differs or is missing."""
+    from media_inference.processes.model_verify import print_verified
+    from media_inference.processes.model_verify import verify_models as verify
 
-    raise typer.Exit(verify(load_settings(), names or []))
+    files = verify(load_settings(), names or [])
+    if as_json:
+        typer.echo(json.dumps([file.as_json() for file in files], indent=2))
+    else:
+        print_verified(files)
+    raise typer.Exit(1 if any(file.fault for file in files) else 0)
 
 
 def _start() -> Settings:

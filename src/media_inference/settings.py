@@ -102,6 +102,7 @@ class Settings(BaseSettings):
     image_model: str = "clip-vit-b-32"
     face_detector: str = "yunet-2023mar"
     face_model: str = "auraface-v1"
+    accept_model_license: str | None = None
 
     log_level: LogLevel = LogLevel.INFO
     log_format: Literal["auto", "text", "json"] = "auto"

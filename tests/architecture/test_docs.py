@@ -75,10 +75,14 @@ def test_the_table_of_models_is_the_catalogue() -> None:
         (name.removesuffix(" *"), kind, licence, size, name.endswith(" *")) for name, kind, licence, size, _ in rows
     }
     assert shown == {
-        (model.name, model.kind.value, model.licence, megabytes(model.files), model.name in defaults)
+        (model.name, model.kind.value, model.licence.name, megabytes(model.files), model.name in defaults)
         for model in MODELS.values()
     }
-    assert all(model.commercial_use for model in MODELS.values()), "README says that all of them allow it"
+
+
+def test_the_licences_that_have_to_be_accepted_are_those_of_the_text() -> None:
+    told = re.findall(r"`([^`]+)`", " ".join(section(document("README.md"), "Licences").split()).partition(";")[0])
+    assert set(told) == {model.licence.name for model in MODELS.values() if not model.licence.commercial_use}
 
 
 def megabytes(files: tuple[object, ...]) -> str:

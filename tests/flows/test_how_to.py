@@ -28,10 +28,10 @@ def test_a_model_of_ones_own_is_taken_as_described(tmp_path: Path, shared: Path)
     *_, verified, examined, listed = run_blocks(
         [*commands, "media-inference models list --json"], tmp_path, environment
     )
-    assert verified.splitlines() == ["my-faces: ok", "my-clip: ok"]
+    assert verified.splitlines() == ["my-faces/my-faces.onnx: ok", "my-clip/my-clip.onnx: ok"]
     assert "my-faces (MIT), runs on cpu" in examined
     assert "my-clip (not stated), runs on cpu" in examined
-    mine = {row["name"]: row for row in json.loads(listed) if row["source"] == "yours"}
+    mine = {row["name"]: row for row in json.loads(listed) if row["origin"] == "yours"}
     assert {name: row["kind"] for name, row in mine.items()} == {
         "my-clip": "image_embedder",
         "my-faces": "face_embedder",

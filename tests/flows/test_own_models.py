@@ -63,10 +63,11 @@ def test_a_model_of_ones_own_is_listed_verified_and_run_like_any_other(environme
         "name": "mine",
         "summary": "a model of your own",
         "licence": "not stated",
-        "source": "yours",
+        "origin": "yours",
+        "threshold_source": "custom/mine.toml",
         "chosen": True,
     }
-    assert run(environment, "models", "verify", "mine").stdout == "mine: ok\n"
+    assert run(environment, "models", "verify", "mine").stdout == "mine/mine.onnx: ok\n"
     examined = run(environment, "doctor", "--json")
     assert examined.returncode == 0, examined.stdout
     assert "mine (not stated), runs on cpu" in examined.stdout

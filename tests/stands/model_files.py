@@ -13,6 +13,7 @@ from media_inference.models.embedder import Embedder, Input, embedder
 from media_inference.models.gabor import GABOR_512, GABOR_FACE_512
 from media_inference.models.graphs.graph import Graph, Shape
 from media_inference.models.kinds import FaceDetector, FaceEmbedder, ImageEmbedder, Kind
+from media_inference.models.licence import MIT
 from media_inference.models.model import BuiltFile, Model
 from media_inference.models.mtcnn import MTCNN
 from media_inference.models.yunet import YUNET_2023MAR, YuNet
@@ -97,7 +98,7 @@ def built_model(graph: bytes, wanted: Input, name: str = "built") -> Model:
         kind=Kind.IMAGE_EMBEDDER,
         files=(BuiltFile("model.onnx", lambda: graph),),
         network=embedder(wanted),
-        licence="MIT",
+        licence=MIT,
         summary="for tests",
         source="tests",
         threshold=0.9,

@@ -59,7 +59,7 @@ def test_a_model_of_another_kind_is_refused() -> None:
 def test_every_entry_is_pinned_and_tells_a_user_what_it_does(model: Model) -> None:
     assert model.dimension == (None if model.kind is Kind.FACE_DETECTOR else 512)
     assert -1 < model.threshold < 1
-    for text in (model.summary, model.licence, model.source):
+    for text in (model.summary, model.licence.name, model.source):
         assert text
         assert "\n" not in text
     for file in model.files:

@@ -52,7 +52,7 @@ def test_a_file_of_another_hash_or_size_is_refused(tmp_path: Path, content: byte
     placed(tmp_path, content)
     model = pinned(CONTENT)
 
-    with pytest.raises(CannotStart, match="pull the model again"):
+    with pytest.raises(CannotStart, match=r"get it again with `media-inference models pull pinned`"):
         read(model, model.files[0], tmp_path)
 
 

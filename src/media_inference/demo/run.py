@@ -93,7 +93,7 @@ def _make_folder(out: Path) -> None:
 
 def _models_used(models: Mapping[Kind, Model]) -> tuple[ModelUsed, ...]:
     return tuple(
-        ModelUsed(kind, model.name, model.summary, model.licence, model.threshold, model.notes)
+        ModelUsed(kind, model.name, model.summary, model.licence.name, model.threshold, model.notes)
         for kind, model in models.items()
     )
 

@@ -1,13 +1,14 @@
 """All models, one import line per entry; users' own come from `models.custom`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from media_inference.errors import CannotStart
-from media_inference.models.arcface import AURAFACE_V1
+from media_inference.models.arcface import AURAFACE_V1, BUFFALO_L_FACE, BUFFALO_S_FACE
 from media_inference.models.clip import CLIP_VIT_B_32, CLIP_VIT_B_32_INT8, CLIP_VIT_B_32_LAION2B
 from media_inference.models.gabor import GABOR_512, GABOR_FACE_512
 from media_inference.models.kinds import Kind
-from media_inference.models.model import Model
+from media_inference.models.model import HubFile, LocalFile, Model
 from media_inference.models.mtcnn import MTCNN
 from media_inference.models.yunet import YUNET_2023MAR
 from media_inference.registry import Registry
@@ -16,13 +17,24 @@ MODELS: Registry[Model] = Registry.of(Model, globals(), "model", key=lambda mode
 
 
 def all_models(custom: Sequence[Model] = ()) -> Registry[Model]:
-    """The catalogue and the users' own models; raises `CannotStart` when two have one name."""
+    """The catalogue and the users' own models; raises `CannotStart` when two have one name.
+
+    A file keeps its licence, whatever its user's description calls it.
+    """
     try:
-        return Registry("model", [*MODELS.values(), *custom], key=lambda model: model.name)
+        return Registry("model", [*MODELS.values(), *map(_rightly_licensed, custom)], key=lambda model: model.name)
     except ValueError as error:
         taken = [model.name for model in (*MODELS.values(), *custom)]
         files = ", ".join(model.source for model in custom if taken.count(model.name) > 1)
         raise CannotStart(f"custom models: {error}; rename yours in {files}") from None
+
+
+def _rightly_licensed(custom: Model) -> Model:
+    hashes = {file.sha256 for file in custom.files if isinstance(file, LocalFile)}
+    for model in MODELS.values():
+        if any(isinstance(file, HubFile) and file.sha256 in hashes for file in model.files):
+            return replace(custom, licence=model.licence)
+    return custom
 
 
 def find_model(name: str, kind: Kind, custom: Sequence[Model] = ()) -> Model:

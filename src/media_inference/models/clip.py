@@ -2,6 +2,7 @@
 
 from media_inference.models.embedder import Fit, Input, embedder
 from media_inference.models.kinds import Kind
+from media_inference.models.licence import MIT
 from media_inference.models.model import HubFile, Model
 
 MEAN = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
@@ -26,7 +27,7 @@ CLIP_VIT_B_32 = Model(
         ),
     ),
     network=embedder(INPUT),
-    licence="MIT",
+    licence=MIT,
     summary="finds pictures that show the same kind of thing, whatever they look like",
     source="ImageNet zero-shot 63.3 % (OpenAI); near-duplicates lie above 0.95",
     threshold=NEAR_DUPLICATE,
@@ -45,7 +46,7 @@ CLIP_VIT_B_32_INT8 = Model(
         ),
     ),
     network=embedder(INT8_INPUT),
-    licence="MIT",
+    licence=MIT,
     summary="clip-vit-b-32 at a quarter of the size; its vectors drift by up to 0.03 between kinds of processor",
     source="a quantised copy of OpenAI's weights",
     threshold=NEAR_DUPLICATE,
@@ -65,7 +66,7 @@ CLIP_VIT_B_32_LAION2B = Model(
         ),
     ),
     network=embedder(INPUT),
-    licence="MIT",
+    licence=MIT,
     summary="as quick as clip-vit-b-32 and better at finding; its vectors don't mix with those of the other",
     source="ImageNet zero-shot 66.6 % (LAION)",
     threshold=NEAR_DUPLICATE,

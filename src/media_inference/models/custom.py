@@ -31,6 +31,7 @@ from pydantic_core import ErrorDetails
 from media_inference.errors import CannotStart
 from media_inference.models.embedder import Colour, Embedder, Fit, Input, embedder
 from media_inference.models.kinds import DIMENSION, Kind
+from media_inference.models.licence import Licence
 from media_inference.models.model import LocalFile, Model
 from media_inference.models.pixels import Interpolation
 from media_inference.models.session import Session
@@ -123,7 +124,7 @@ class CustomModel(BaseModel):
             kind=self.kind,
             files=(LocalFile(self.file, self.sha256, described_in),),
             network=_network(wanted, described_in),
-            licence=self.licence,
+            licence=Licence(self.licence),
             summary=self.summary,
             source=f"custom/{described_in}",
             threshold=self.threshold,

@@ -4,6 +4,7 @@ from functools import partial
 
 from media_inference.models.embedder import Fit, Input, embedder
 from media_inference.models.kinds import Kind
+from media_inference.models.licence import MIT
 from media_inference.models.model import BuiltFile, Model
 from media_inference.models.pixels import Interpolation
 
@@ -22,7 +23,7 @@ GABOR_512 = Model(
     kind=Kind.IMAGE_EMBEDDER,
     files=(BuiltFile("gabor.onnx", partial(_graph, PICTURE_SIDE)),),
     network=embedder(Input(PICTURE_SIDE, Fit.WHOLE, *RAW, interpolation=Interpolation.BILINEAR)),
-    licence="MIT",
+    licence=MIT,
     summary="built in; finds near-duplicates and look-alikes by texture and colour, knows nothing of what is shown",
     source="measured on 30 pictures: copies 0.98, cut by a tenth 0.89, a stereo pair 0.96, unrelated ones below 0.82",
     threshold=0.9,
@@ -33,7 +34,7 @@ GABOR_FACE_512 = Model(
     kind=Kind.FACE_EMBEDDER,
     files=(BuiltFile("gabor-face.onnx", partial(_graph, FACE_SIDE)),),
     network=embedder(Input(FACE_SIDE, Fit.ALIGNED, *RAW)),
-    licence="MIT",
+    licence=MIT,
     summary="built in; finds the same picture of a face again, does not recognise people",
     source="measured on 8 faces: copies 0.96 and more, other pictures of a person mostly as far as strangers",
     threshold=0.95,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from media_inference.models.kinds import DIMENSION, FaceDetector, FaceEmbedder, ImageEmbedder, Kind
+from media_inference.models.licence import Licence
 from media_inference.models.session import Session
 
 Network = ImageEmbedder | FaceDetector | FaceEmbedder
@@ -54,19 +55,19 @@ class Model:
 
     ``network`` makes the network from one session per file, by file name. ``threshold`` is the cosine above which two
     vectors of this model are likely the same thing (for a detector: the least confidence of a face); thresholds do not
-    carry over between models. ``source`` says where its numbers were taken from.
+    carry over between models. ``source`` says where its numbers were taken from. ``licence`` is that of the files with
+    these hashes, not of their repositories.
     """
 
     name: str
     kind: Kind
     files: tuple[WeightsFile, ...]
     network: Callable[[str, Mapping[str, Session]], Network]
-    licence: str
+    licence: Licence
     summary: str
     source: str
     threshold: float
     dimension: int | None = DIMENSION
-    commercial_use: bool = True
     notes: tuple[str, ...] = field(default=())
 
     @property

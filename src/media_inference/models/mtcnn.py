@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from media_inference.models.kinds import DetectedFace, Kind, Pixels
+from media_inference.models.licence import MIT
 from media_inference.models.model import BuiltFile, Model
 from media_inference.models.nms import Boxes, nms
 from media_inference.models.pixels import normalise, resize
@@ -190,7 +191,7 @@ MTCNN = Model(
         BuiltFile("onet.onnx", partial(_graph, "onet")),
     ),
     network=_network,
-    licence="MIT",
+    licence=MIT,
     summary="built in; finds faces, with five landmarks, several times slower than yunet-2023mar",
     source="the weights inside the PyPI package mtcnn 1.0.0",
     threshold=THRESHOLDS[2],

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from media_inference.models.kinds import DetectedFace, Kind, Pixels
+from media_inference.models.licence import MIT
 from media_inference.models.model import HubFile, Model
 from media_inference.models.nms import nms
 from media_inference.models.pixels import letterbox
@@ -78,7 +79,7 @@ YUNET_2023MAR = Model(
         ),
     ),
     network=_network,
-    licence="MIT",
+    licence=MIT,
     summary="finds faces quickly, with five landmarks; misses those below about 10 pixels in a 640-pixel copy",
     source="WIDER FACE average precision .884/.866/.750 (easy/medium/hard), as its authors publish it",
     threshold=THRESHOLD,

@@ -1,29 +1,54 @@
 """Which models this service runs."""
 
 from media_inference.errors import CannotStart
-from media_inference.models.catalog import find_model
+from media_inference.models.catalog import all_models, find_model
 from media_inference.models.custom import load_custom_models
 from media_inference.models.kinds import Kind
 from media_inference.models.model import Model
+from media_inference.processes.licences import refuse_unaccepted, refuse_unknown_licences
 from media_inference.queue.job_records import JobRecords
-from media_inference.runtime.weights import CUSTOM_FOLDER, on_disk, refuse_missing_own
+from media_inference.registry import Registry
+from media_inference.runtime.weights import CUSTOM_FOLDER, on_disk, refuse_cut_files, refuse_missing_own
 from media_inference.settings import Settings
 from media_inference.vectors.store import FACES, IMAGE_EMBEDDINGS
 
 
 def chosen_models(settings: Settings) -> dict[Kind, Model]:
-    """The catalogue's entry for each kind, as the settings name them; raises `CannotStart` for an unknown name."""
+    """The catalogue's entry for each kind, as the settings name them; raises as `find_chosen` does."""
     return {kind: find_chosen(settings, kind) for kind in Kind}
 
 
 def find_chosen(settings: Settings, kind: Kind) -> Model:
-    """The catalogue's entry, or the user's own, that the settings name for one kind; raises `CannotStart`."""
+    """The catalogue's entry, or the user's own, that the settings name for one kind.
+
+    Raises `CannotStart` when there is none of that name, or its licence was not accepted.
+    """
     names = {
         Kind.IMAGE_EMBEDDER: settings.image_model,
         Kind.FACE_DETECTOR: settings.face_detector,
         Kind.FACE_EMBEDDER: settings.face_model,
     }
-    return find_model(names[kind], kind, load_custom_models(settings.models_dir / CUSTOM_FOLDER))
+    refuse_unknown_licences(settings, known_models(settings).values())
+    model = find_model(names[kind], kind, _custom_models(settings))
+    refuse_unaccepted(model, settings)
+    return model
+
+
+def known_models(settings: Settings) -> Registry[Model]:
+    """The catalogue and the users' own models; raises `CannotStart` for a wrong description."""
+    return all_models(_custom_models(settings))
+
+
+def _custom_models(settings: Settings) -> list[Model]:
+    return load_custom_models(settings.models_dir / CUSTOM_FOLDER)
+
+
+def find_known(settings: Settings, name: str) -> Model:
+    """The model of that name, of whatever kind; raises `CannotStart` with those there are."""
+    models = known_models(settings)
+    if name not in models:
+        raise CannotStart(f"no model is called {name!r}; there are {', '.join(models)}")
+    return models[name]
 
 
 def collection_models(settings: Settings) -> dict[str, str]:
@@ -45,10 +70,11 @@ def refuse_other_models(settings: Settings, records: JobRecords) -> None:
 
 
 def refuse_missing_models(settings: Settings) -> None:
-    """Raises `CannotStart` when a chosen model is not on disk, with the ways out."""
+    """Raises `CannotStart` when a chosen model is not on disk, or not whole, with the ways out."""
     chosen = chosen_models(settings)
     for model in chosen.values():
         refuse_missing_own(model, settings.models_dir)
+        refuse_cut_files(model, settings.models_dir)
     missing = [model.name for model in chosen.values() if not on_disk(model, settings.models_dir)]
     if missing:
         names = " ".join(missing)

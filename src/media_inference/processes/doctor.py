@@ -107,7 +107,7 @@ def _tokens(settings: Settings) -> str:
 def _model(kind: Kind, settings: Settings) -> str:
     model = find_chosen(settings, kind)
     loaded = load_network(model, settings.models_dir, threads=1)
-    return f"{model.name} ({model.licence}), runs on {device_of([loaded.provider])}"
+    return f"{model.name} ({model.licence.name}), runs on {device_of([loaded.provider])}"
 
 
 def _decoder(settings: Settings) -> str:

@@ -1,6 +1,8 @@
 """The files of a model, checked against their pins."""
 
 import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
@@ -9,6 +11,22 @@ from media_inference.models.model import BuiltFile, HubFile, LocalFile, Model, W
 
 CUSTOM_FOLDER = "custom"
 """Folder below the models folder with the users' own models."""
+
+
+class FileState(StrEnum):
+    """How a file compares with its pin."""
+
+    OK = "ok"
+    CHANGED = "changed"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class FileCheck:
+    """What was seen of a file; ``fault``: one line on what is wrong, and how to mend it."""
+
+    state: FileState
+    fault: str = ""
 
 
 def locate(model: Model, file: HubFile | LocalFile, models_dir: Path) -> Path:
@@ -42,6 +60,23 @@ def refuse_missing_own(model: Model, models_dir: Path) -> None:
             raise CannotStart(_missing(model, file, path, FileNotFoundError()))
 
 
+def refuse_cut_files(model: Model, models_dir: Path) -> None:
+    """Raises `CannotStart` when a file of a model is there, but not at its size (a hash would take longer)."""
+    for file in model.files:
+        if isinstance(file, HubFile) and (path := locate(model, file, models_dir)).is_file():
+            _refuse_size(model, file, path, path.stat().st_size)
+
+
+def check(model: Model, file: WeightsFile, models_dir: Path) -> FileCheck:
+    """Reads a file as a start would."""
+    try:
+        read(model, file, models_dir)
+    except CannotStart as error:
+        gone = not isinstance(file, BuiltFile) and not locate(model, file, models_dir).exists()
+        return FileCheck(FileState.MISSING if gone else FileState.CHANGED, str(error))
+    return FileCheck(FileState.OK)
+
+
 def sha256_of(path: Path) -> str | None:
     """The hash of a file in lower-case hex, None when it is not there or can't be read."""
     try:
@@ -60,13 +95,13 @@ def _read_pinned(model: Model, file: HubFile | LocalFile, path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise CannotStart(_missing(model, file, path, error)) from None
-    if isinstance(file, HubFile) and len(content) != file.size:
-        raise CannotStart(f"model {model.name}: {path} has {len(content)} bytes, expected {file.size}; {_mend(file)}")
+    if isinstance(file, HubFile):
+        _refuse_size(model, file, path, len(content))
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         raise CannotStart(
             f"model {model.name}: {path} is not the file that was pinned"
-            f" (sha256 {found[:12]}…, expected {file.sha256[:12]}…); {_mend(file)}"
+            f" (sha256 {found[:12]}…, expected {file.sha256[:12]}…); {_mend(model, file)}"
         )
     return content
 
@@ -81,7 +116,12 @@ def _missing(model: Model, file: HubFile | LocalFile, path: Path, error: OSError
     return f"model {model.name}: {file.name} is not in {path.parent}; {mend}"
 
 
-def _mend(file: HubFile | LocalFile) -> str:
+def _refuse_size(model: Model, file: HubFile, path: Path, size: int) -> None:
+    if size != file.size:
+        raise CannotStart(f"model {model.name}: {path} has {size} bytes, expected {file.size}; {_mend(model, file)}")
+
+
+def _mend(model: Model, file: HubFile | LocalFile) -> str:
     if isinstance(file, HubFile):
-        return "remove it and pull the model again"
+        return f"get it again with `media-inference models pull {model.name}`"
     return f"put the right file there, or correct sha256 in {file.described_in}"
