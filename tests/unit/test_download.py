@@ -155,6 +155,17 @@ def test_a_hub_that_can_not_go_on_is_asked_for_all_of_it_once(running: Hub, fold
     assert is_whole(folder)
 
 
+def test_a_download_that_was_begun_anew_is_judged_by_what_it_brings_then(running: Hub, folder: Path) -> None:
+    part(folder).write_bytes(CONTENT[:-1])
+    running.script = [Behaviour(status=416)]
+    running.usual = Behaviour(cut_after=1 << 20)
+
+    pull(MODEL, folder.parent, endpoint=running.url, patience=TWICE)
+
+    assert len(running.ranges) == 4
+    assert is_whole(folder)
+
+
 def test_a_hub_whose_file_is_too_short_is_not_asked_for_ever(running: Hub, folder: Path) -> None:
     running.put(FILE.repo, REVISION, FILE.path, CONTENT[:-1])
     running.usual = Behaviour(length=False)
