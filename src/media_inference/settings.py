@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from media_inference.errors import CannotStart
+from media_inference.runtime.device import Device
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Bytes = Annotated[int, Field(ge=1, le=1 << 40)]
@@ -103,6 +104,8 @@ class Settings(BaseSettings):
     face_detector: str = "yunet-2023mar"
     face_model: str = "auraface-v1"
     accept_model_license: str | None = None
+    device: Device = Device.AUTO
+    model_ttl: Annotated[float, Field(ge=0, le=7 * 86_400)] = 0.0
 
     log_level: LogLevel = LogLevel.INFO
     log_format: Literal["auto", "text", "json"] = "auto"

@@ -203,3 +203,19 @@ def test_the_doctor_names_what_would_stop_the_service_and_looks_at_the_rest(envi
     (broken,) = [finding for finding in json.loads(done.stdout) if not finding["ok"]]
     assert broken["what"] == "face embedder"
     assert "models pull auraface-v1" in broken["detail"]
+
+
+def test_the_doctor_tells_the_engine_and_the_device_really_used(environment: dict[str, str]) -> None:
+    done = run({**environment, **BUILT_IN}, "doctor", "--json")
+    details = {finding["what"]: finding["detail"] for finding in json.loads(done.stdout)}
+    assert details["engine"].startswith("onnxruntime ")
+    assert all("runs on cpu" in details[kind] for kind in ("image embedder", "face detector", "face embedder"))
+
+
+def test_the_doctor_finds_two_engines_that_overwrite_each_other(environment: dict[str, str], tmp_path: Path) -> None:
+    metadata = tmp_path / "onnxruntime_gpu-1.31.0.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: onnxruntime-gpu\nVersion: 1.31.0\n")
+    done = run({**environment, **BUILT_IN, "PYTHONPATH": str(tmp_path)}, "doctor", "--json")
+    (broken,) = [finding for finding in json.loads(done.stdout) if not finding["ok"]]
+    assert broken["detail"].startswith("onnxruntime and onnxruntime-gpu overwrite each other")

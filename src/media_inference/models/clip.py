@@ -4,6 +4,7 @@ from media_inference.models.embedder import Fit, Input, embedder
 from media_inference.models.kinds import Kind
 from media_inference.models.licence import MIT
 from media_inference.models.model import HubFile, Model
+from media_inference.models.self_test import SelfTest
 
 MEAN = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
 STD = (0.26862954 * 255, 0.26130258 * 255, 0.27577711 * 255)
@@ -51,6 +52,7 @@ CLIP_VIT_B_32_INT8 = Model(
     source="a quantised copy of OpenAI's weights",
     threshold=NEAR_DUPLICATE,
     notes=("pictures are run one by one, so that a vector does not depend on its batch",),
+    self_test=SelfTest(cosine=0.97),
 )
 
 CLIP_VIT_B_32_LAION2B = Model(

@@ -34,6 +34,7 @@ from media_inference.models.kinds import DIMENSION, Kind
 from media_inference.models.licence import Licence
 from media_inference.models.model import LocalFile, Model
 from media_inference.models.pixels import Interpolation
+from media_inference.models.self_test import SelfTest
 from media_inference.models.session import Session
 
 FITS = {
@@ -128,6 +129,7 @@ class CustomModel(BaseModel):
             summary=self.summary,
             source=f"custom/{described_in}",
             threshold=self.threshold,
+            self_test=SelfTest((0 - self.mean[0]) / self.std[0], (255 - self.mean[0]) / self.std[0], self.size),
         )
 
 

@@ -7,6 +7,7 @@ from media_inference.models.kinds import Kind
 from media_inference.models.licence import MIT
 from media_inference.models.model import BuiltFile, Model
 from media_inference.models.pixels import Interpolation
+from media_inference.models.self_test import SelfTest
 
 PICTURE_SIDE, FACE_SIDE = 128, 96
 RAW = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -27,6 +28,7 @@ GABOR_512 = Model(
     summary="built in; finds near-duplicates and look-alikes by texture and colour, knows nothing of what is shown",
     source="measured on 30 pictures: copies 0.98, cut by a tenth 0.89, a stereo pair 0.96, unrelated ones below 0.82",
     threshold=0.9,
+    self_test=SelfTest(low=0, high=255),
 )
 
 GABOR_FACE_512 = Model(
@@ -38,4 +40,5 @@ GABOR_FACE_512 = Model(
     summary="built in; finds the same picture of a face again, does not recognise people",
     source="measured on 8 faces: copies 0.96 and more, other pictures of a person mostly as far as strangers",
     threshold=0.95,
+    self_test=SelfTest(low=0, high=255),
 )

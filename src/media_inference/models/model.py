@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from media_inference.models.kinds import DIMENSION, FaceDetector, FaceEmbedder, ImageEmbedder, Kind
 from media_inference.models.licence import Licence
+from media_inference.models.self_test import SelfTest
 from media_inference.models.session import Session
 
 Network = ImageEmbedder | FaceDetector | FaceEmbedder
@@ -56,7 +57,8 @@ class Model:
     ``network`` makes the network from one session per file, by file name. ``threshold`` is the cosine above which two
     vectors of this model are likely the same thing (for a detector: the least confidence of a face); thresholds do not
     carry over between models. ``source`` says where its numbers were taken from. ``licence`` is that of the files with
-    these hashes, not of their repositories.
+    these hashes, not of their repositories. ``self_test`` says what its graphs are asked at
+    load.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Model:
     threshold: float
     dimension: int | None = DIMENSION
     notes: tuple[str, ...] = field(default=())
+    self_test: SelfTest = field(default=SelfTest())
 
     @property
     def built_in(self) -> bool:

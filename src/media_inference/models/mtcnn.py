@@ -16,6 +16,7 @@ from media_inference.models.licence import MIT
 from media_inference.models.model import BuiltFile, Model
 from media_inference.models.nms import Boxes, nms
 from media_inference.models.pixels import normalise, resize
+from media_inference.models.self_test import SelfTest
 from media_inference.models.session import Session, Tensor
 
 LONG_SIDE = 1024
@@ -196,4 +197,5 @@ MTCNN = Model(
     source="the weights inside the PyPI package mtcnn 1.0.0",
     threshold=THRESHOLDS[2],
     dimension=None,
+    self_test=SelfTest(side=96, batch=8),
 )

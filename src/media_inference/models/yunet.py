@@ -10,6 +10,7 @@ from media_inference.models.licence import MIT
 from media_inference.models.model import HubFile, Model
 from media_inference.models.nms import nms
 from media_inference.models.pixels import letterbox
+from media_inference.models.self_test import SelfTest
 from media_inference.models.session import Session, Tensor
 
 SIDE = 640
@@ -84,4 +85,5 @@ YUNET_2023MAR = Model(
     source="WIDER FACE average precision .884/.866/.750 (easy/medium/hard), as its authors publish it",
     threshold=THRESHOLD,
     dimension=None,
+    self_test=SelfTest(low=0, high=255, side=SIDE),
 )

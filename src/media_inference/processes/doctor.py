@@ -5,7 +5,7 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 
 from rich.table import Table
 
@@ -21,7 +21,9 @@ from media_inference.processes.networks import device_of
 from media_inference.queue.engine import open_engine, sqlite_module, wal_is_safe
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.migrate import database_revision, newest_revision
+from media_inference.runtime.device import ENGINES
 from media_inference.runtime.load import load_network
+from media_inference.runtime.session import ENGINE, built_in_devices
 from media_inference.settings import Settings
 from media_inference.vectors.catalog import open_vector_store
 from media_inference.vectors.store import COLLECTIONS
@@ -48,6 +50,7 @@ def examine(settings: Settings) -> list[Finding]:
         _look("sqlite", _sqlite),
         _look("database", lambda: _database(settings)),
         _look("tokens", lambda: _tokens(settings)),
+        _look("engine", _engine),
         *(_look(kind.replace("_", " "), partial(_model, kind, settings)) for kind in Kind),
         _look("decoder", lambda: _decoder(settings)),
         _look("media store", lambda: _media_store(settings)),
@@ -104,9 +107,16 @@ def _tokens(settings: Settings) -> str:
     return f"ES256, {settings.key_path}"
 
 
+def _engine() -> str:
+    there = [name for name in ENGINES if any(True for _ in distributions(name=name))]
+    if len(there) > 1:
+        raise CannotStart(f"{' and '.join(there)} overwrite each other: uninstall both, then install one of them")
+    return f"{ENGINE}, for {', '.join(built_in_devices())}"
+
+
 def _model(kind: Kind, settings: Settings) -> str:
     model = find_chosen(settings, kind)
-    loaded = load_network(model, settings.models_dir, threads=1)
+    loaded = load_network(model, settings.models_dir, threads=1, device=settings.device)
     return f"{model.name} ({model.licence.name}), runs on {device_of([loaded.provider])}"
 
 

@@ -1,19 +1,25 @@
 """The networks of a worker."""
 
+import threading
 from collections.abc import Iterable
 from typing import cast
 
 from media_inference.models.kinds import FaceDetector, FaceEmbedder, ImageEmbedder, Kind
 from media_inference.processes.chosen_models import chosen_models
 from media_inference.runtime.load import load_network
+from media_inference.runtime.resting_session import rest_when_idle
 from media_inference.settings import Settings
 from media_inference.tasks.toolbox import Toolbox
 
 
 def load_toolbox(settings: Settings, threads: int) -> tuple[Toolbox, str]:
-    """The networks, ready to work, and the device that they really run on; raises `CannotStart`."""
+    """The networks, ready to work, and the device that they really run on; raises `CannotStart`.
+
+    With `MODEL_TTL` a thread lets their engines go while there is no work.
+    """
     loaded = {
-        kind: load_network(model, settings.models_dir, threads) for kind, model in chosen_models(settings).items()
+        kind: load_network(model, settings.models_dir, threads, device=settings.device, ttl=settings.model_ttl)
+        for kind, model in chosen_models(settings).items()
     }
     toolbox = Toolbox(
         image_embedder=cast(
@@ -22,6 +28,10 @@ def load_toolbox(settings: Settings, threads: int) -> tuple[Toolbox, str]:
         face_detector=cast("FaceDetector", loaded[Kind.FACE_DETECTOR].network),
         face_embedder=cast("FaceEmbedder", loaded[Kind.FACE_EMBEDDER].network),
     )
+    resting = [session for one in loaded.values() for session in one.resting]
+    if resting:
+        arguments = (resting, threading.Event())
+        threading.Thread(target=rest_when_idle, args=arguments, name="model-rest", daemon=True).start()
     return toolbox, device_of(one.provider for one in loaded.values())
 
 

@@ -4,7 +4,6 @@ Started by a supervisor as ``python -m media_inference.processes.worker_process`
 """
 
 import argparse
-import os
 import signal
 import sys
 import threading
@@ -18,6 +17,7 @@ from media_inference.errors import CannotStart, Dependency
 from media_inference.media.decoder import Decoder
 from media_inference.media.reader import MediaReader
 from media_inference.processes.chosen_models import refuse_other_models
+from media_inference.processes.cores import usable_cores
 from media_inference.processes.database import open_database
 from media_inference.processes.logs import set_up_logs
 from media_inference.processes.media import open_decoder, open_store
@@ -146,8 +146,8 @@ def _keeper(settings: Settings, engine: sa.Engine, worker: WorkerRecord, cleanup
 
 
 def _threads(settings: Settings, workers: int) -> int:
-    """An equal share of the cores for each worker."""
-    return settings.worker_threads or max(1, (os.cpu_count() or 1) // max(1, workers))
+    """An equal share for each worker of the cores that may be used."""
+    return settings.worker_threads or max(1, usable_cores() // max(1, workers))
 
 
 if __name__ == "__main__":

@@ -1,33 +1,60 @@
 """A model of the catalogue to a network that is ready to work."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from media_inference.errors import CannotStart, JobError
-from media_inference.models.model import Model, Network
+from media_inference.models.model import Model, Network, WeightsFile
+from media_inference.runtime.device import Device
+from media_inference.runtime.golden import check_golden
+from media_inference.runtime.resting_session import RestingSession
 from media_inference.runtime.session import OrtSession
 from media_inference.runtime.weights import read
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedNetwork:
-    """A network and the execution provider that it really runs on, in ONNX Runtime's word (`CPUExecutionProvider`)."""
+    """A network and the execution provider that it really runs on, in ONNX Runtime's word (`CPUExecutionProvider`).
+
+    ``resting``: its sessions that want to be let go when idle.
+    """
 
     network: Network
     provider: str
+    resting: tuple[RestingSession, ...] = ()
 
 
-def load_network(model: Model, models_dir: Path, threads: int) -> LoadedNetwork:
-    """The network of a model, run once.
+def load_network(
+    model: Model, models_dir: Path, threads: int, *, device: Device = Device.CPU, ttl: float = 0.0
+) -> LoadedNetwork:
+    """The network of a model, run once, its graphs tested against their references.
 
-    ``threads``: how many it may use for one picture. Raises `CannotStart` with one line when a file is missing, is not
-    the pinned one, is no graph, or does not give what its kind promises.
+    ``threads``: how many it may use for one picture. ``ttl``: seconds after which an idle session may rest, 0 for
+    never. Raises `CannotStart` with one line when a file is missing, is not the pinned one, is no graph, does not give
+    what its kind promises or what it gave before, or can't run on the device that was asked for.
     """
-    sessions = {
-        file.name: OrtSession(read(model, file, models_dir), model=model.name, threads=threads) for file in model.files
+    sessions = {file.name: _open(model, file, models_dir, threads, device) for file in model.files}
+    # Loaded again on the device that was given first, or not at all.
+    resting = {
+        file.name: RestingSession(
+            sessions[file.name],
+            partial(_open, model, file, models_dir, threads, sessions[file.name].device),
+            ttl=ttl,
+        )
+        for file in (model.files if ttl else ())
     }
     try:
-        network = model.network(model.name, sessions)
+        network = model.network(model.name, {**sessions, **resting})
     except JobError as error:
         raise CannotStart(f"model {model.name}: its first run failed ({error.message})") from error
-    return LoadedNetwork(network, ", ".join(sorted({session.provider for session in sessions.values()})))
+    # Last, for a graph of the wrong shape is better explained by its network.
+    for file in model.files:
+        session = sessions[file.name]
+        check_golden(model, file, session, models_dir=models_dir, provider=session.provider)
+    provider = ", ".join(sorted({session.provider for session in sessions.values()}))
+    return LoadedNetwork(network, provider, tuple(resting.values()))
+
+
+def _open(model: Model, file: WeightsFile, models_dir: Path, threads: int, device: Device) -> OrtSession:
+    return OrtSession(read(model, file, models_dir), model=model.name, threads=threads, device=device)

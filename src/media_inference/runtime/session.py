@@ -4,10 +4,20 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnxruntime as ort
+import structlog
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from media_inference.errors import CannotStart, ErrorCode, PermanentError, TransientError
 from media_inference.models.session import Tensor
+from media_inference.runtime.device import (
+    OPTIONS,
+    PROVIDERS,
+    Device,
+    candidates,
+    devices_of,
+    is_given,
+    refuse_other_device,
+)
 from media_inference.runtime.external_data import refuse_external_data
 
 _FATAL_ONLY = 4
@@ -33,20 +43,24 @@ _LOAD_ERRORS = (
 
 Shape = tuple[int | None, ...]
 
+ENGINE = f"onnxruntime {ort.__version__}"
+
+log = structlog.get_logger()
+
 
 class OrtSession:
-    """A loaded graph on the CPU, ready to run. Safe to run from several threads.
+    """A loaded graph, ready to run on ``device``. Safe to run from several threads.
 
-    Raises `CannotStart` when the bytes are no graph that this engine can run.
+    Raises `CannotStart` when the bytes are no graph that this engine can run, and when the device that was asked for
+    is not the one that was given.
     """
 
-    def __init__(self, graph: bytes, *, model: str, threads: int) -> None:
+    def __init__(self, graph: bytes, *, model: str, threads: int, device: Device = Device.CPU) -> None:
         refuse_external_data(graph, model)
         ort.disable_telemetry_events()
-        try:
-            self._session = ort.InferenceSession(graph, _options(threads), providers=["CPUExecutionProvider"])
-        except _LOAD_ERRORS as error:
-            raise CannotStart(f"model {model}: ONNX Runtime can't load its graph ({_first_line(error)})") from None
+        # What goes wrong with a device is told by our own line, not by the engine's on stderr.
+        ort.set_default_logger_severity(_FATAL_ONLY)
+        self.device, self._session = _open(graph, model, threads, device)
         self.provider: str = self._session.get_providers()[0]
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self._input_names = tuple(str(node.name) for node in inputs)
@@ -87,6 +101,40 @@ class OrtSession:
         except (*_ENGINE_ERRORS, MemoryError) as error:
             raise TransientError(ErrorCode.MODEL_UNAVAILABLE, "the inference engine could not run the model") from error
         return {name: np.asarray(output) for name, output in zip(self._output_names, outputs, strict=True)}
+
+
+def built_in_devices() -> list[Device]:
+    """What the engine that is installed was built for, whether this machine has it or not."""
+    return devices_of(ort.get_available_providers())
+
+
+def _open(graph: bytes, model: str, threads: int, asked: Device) -> tuple[Device, ort.InferenceSession]:
+    """The graph on the best device that can be had, which is also told."""
+    *accelerators, last = candidates(asked, ort.get_available_providers(), ENGINE)
+    for device in accelerators:
+        try:
+            session = _on(device, graph, threads)
+        except _LOAD_ERRORS as error:
+            log.warning("device.not_used", action="load", device=device, model=model, reason=_first_line(error))
+            continue
+        if is_given(device, session.get_providers()):
+            return device, session
+        log.warning("device.not_used", action="load", device=device, model=model, reason="this machine has none")
+    try:
+        session = _on(last, graph, threads)
+    except _LOAD_ERRORS as error:
+        raise CannotStart(f"model {model}: ONNX Runtime can't load its graph ({_first_line(error)})") from None
+    refuse_other_device(last, session.get_providers(), ENGINE)
+    return last, session
+
+
+def _on(device: Device, graph: bytes, threads: int) -> ort.InferenceSession:
+    provider = PROVIDERS[device], OPTIONS.get(device, {})
+    # Without a fallback a device that fails is an error, and not a line on stdout and a session on the CPU.
+    session = ort.InferenceSession(graph, _options(threads), providers=[provider], enable_fallback=0)
+    # The class keeps the file's bytes to open it again for a fallback: a second copy of all weights.
+    session._model_bytes = None  # noqa: SLF001  # there is no other way to let go of them
+    return session
 
 
 def _options(threads: int) -> ort.SessionOptions:
