@@ -32,7 +32,7 @@ def get_statistics(services: Serving) -> Statistics:
         "unpublished": counted.unpublished,
         "vectors": {collection: _count(services, collection) for collection in COLLECTIONS},
         "bytes_stored": counted.artifact_bytes,
-        "workers_alive": services.workers_alive(),
+        "workers_alive": len(services.workers.alive()),
     }
     if services.sync is not None:
         statistics["sync"] = services.sync.counts()

@@ -12,7 +12,9 @@ from media_inference.errors import MediaInferenceError
 from media_inference.media.store import MediaInbox
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
+from media_inference.queue.outages import OutageRecords
 from media_inference.queue.sync import SyncRecords
+from media_inference.queue.worker_records import WorkerRecords
 from media_inference.vectors.store import VectorStore
 
 Check = Callable[[], Mapping[str, Any]]
@@ -50,7 +52,8 @@ class Services:
     task_types: Mapping[str, str]
     models: Mapping[str, str]
     checks: Mapping[str, Check]
-    workers_alive: Callable[[], int]
+    workers: WorkerRecords
+    outages: OutageRecords
     on_submit: Callable[[], None]
     version: str
     max_upload_bytes: int

@@ -19,8 +19,12 @@ _CLEANUP_BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class QueueStatistics:
-    """What the database knows about the work. ``oldest_waiting_ms``: age of the oldest claimable job."""
+    """What the database knows about the work. ``jobs``: by status and task type.
 
+    ``oldest_waiting_ms``: age of the oldest claimable job.
+    """
+
+    jobs: dict[tuple[str, str], int]
     jobs_by_status: dict[str, int]
     jobs_by_task_type: dict[str, int]
     waiting_by_priority: dict[int, int]
@@ -71,6 +75,7 @@ class JobRecords:
             unpublished = tx.scalar(sa.select(sa.func.count()).select_from(outbox)) or 0
             stored = tx.scalar(sa.select(sa.func.sum(jobs.c.artifact_bytes))) or 0
         return QueueStatistics(
+            jobs={(status, task): count for status, task, count in by_kind},
             jobs_by_status={status: _sum(by_kind, 0, status) for status in JobStatus},
             jobs_by_task_type={task: _sum(by_kind, 1, task) for task in sorted({row[1] for row in by_kind})},
             waiting_by_priority=waiting_by_priority,

@@ -19,8 +19,10 @@ from media_inference.models.kinds import DIMENSION
 from media_inference.queue.engine import open_engine
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
+from media_inference.queue.outages import OutageRecords
 from media_inference.queue.sync import SyncRecords
 from media_inference.queue.tables import metadata
+from media_inference.queue.worker_records import WorkerRecords
 from media_inference.vectors.edge_store import EdgeStore
 from media_inference.vectors.store import COLLECTIONS
 
@@ -103,7 +105,8 @@ def services(
         },
         models={"image_embeddings": "gabor-512", "faces": "gabor-face-512"},
         checks={"vector_store": lambda: {"points": vectors.count("faces")}},
-        workers_alive=lambda: 2,
+        workers=WorkerRecords(engine, patience=30),
+        outages=OutageRecords(engine),
         on_submit=lambda: wakes.append("woken"),
         version="1.2.3",
         max_upload_bytes=MAX_UPLOAD,

@@ -32,6 +32,7 @@ EXPECTED = {
     ("get", "/livez"): (200, 200, 200, 200),
     ("get", "/readyz"): (200, 200, 200, 200),
     ("get", "/version"): (200, 200, 200, 200),
+    ("get", "/metrics"): (200, 200, 200, 200),
 }
 OPEN_PAGES = {"/docs", "/openapi.json"}
 PATHS = {"task_type": "image_embedding", "job_id": "00000000-0000-4000-8000-000000000000", "index": "0"}

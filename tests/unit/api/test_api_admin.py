@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from media_inference.api.services import Services
 from media_inference.errors import ErrorCode, PermanentError
 from media_inference.jobs.job import NewJob
+from media_inference.queue.worker_records import WorkerRecord
 from media_inference.vectors.store import FACES, Point
 
 Complete = Callable[..., None]
@@ -30,6 +31,8 @@ def test_the_statistics_count_everything(admin: TestClient, services: Services, 
     complete({"face_count": 0}, {"faces/0.jpg": b"12345"})
     for priority in (5, 5, 9):
         _submit(services, priority)
+    for worker_id in ("one", "two"):
+        services.workers.arrive(WorkerRecord(worker_id, "cpu", {}))
     services.vectors.upsert(FACES, [Point(1000, np.eye(1, 512, dtype=np.float32)[0], {})])
     numbers = admin.get("/admin/stats").json()
     assert numbers.pop("oldest_waiting_ms") >= 0
@@ -56,7 +59,7 @@ def test_a_vector_store_that_is_away_leaves_the_other_numbers(admin: TestClient,
     services.vectors.close()
     numbers = admin.get("/admin/stats").json()
     assert numbers["vectors"] == {"image_embeddings": None, "faces": None}
-    assert numbers["workers_alive"] == 2
+    assert numbers["workers_alive"] == 0
 
 
 def test_a_cleanup_removes_finished_jobs_with_their_files(
