@@ -8,7 +8,7 @@ FOLDER ?=
 OUT ?= demo-report
 JOBS ?= 2
 
-.PHONY: demo test fast check format requirements clean help
+.PHONY: demo test fast check soak format requirements clean help
 
 help:  ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,9 @@ check: .make/test  ## Formatting, lints, types, import directions
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: .make/test  ## 2,000 photos of every size while the worker's memory is looked at; some minutes
+	$(BIN)/python -m tests.stands.soak
 
 format: .make/test  ## Format, and mend what a linter can mend
 	$(BIN)/ruff format .
