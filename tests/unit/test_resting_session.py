@@ -149,6 +149,29 @@ def test_runs_and_rests_at_once_never_meet_a_missing_engine() -> None:
     assert wrong == []
 
 
+def test_runs_that_come_at_once_load_the_engine_once(time: Time) -> None:
+    loads: list[int] = []
+    second = threading.Event()
+
+    def load() -> OrtSession:
+        loads.append(1)
+        if len(loads) == 1:
+            second.wait(0.3)  # room for another one to come in, which must not
+        else:
+            second.set()
+        return opened()
+
+    session = RestingSession(opened(), load, ttl=TTL, clock=time)
+    time.now = TTL
+    assert session.rest()
+    runners = [threading.Thread(target=session.run, args=(FEEDS,)) for _ in range(4)]
+    for thread in runners:
+        thread.start()
+    for thread in runners:
+        thread.join()
+    assert len(loads) == 1
+
+
 def _noting(work: Callable[[], None], wrong: list[object]) -> Callable[[], None]:
     def run() -> None:
         try:
@@ -226,14 +249,14 @@ def test_the_thread_lets_idle_sessions_rest_and_says_so() -> None:
 
     before = structlog.get_config()
     structlog.configure(processors=[note])
+    thread = threading.Thread(target=rest_when_idle, args=([session], stopped))
+    thread.start()
     try:
-        thread = threading.Thread(target=rest_when_idle, args=([session], stopped))
-        thread.start()
         assert rested.wait(30)
         assert not session.loaded
+    finally:
         stopped.set()
         thread.join()
-    finally:
         structlog.configure(**before)
 
 
