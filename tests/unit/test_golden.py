@@ -15,7 +15,7 @@ from media_inference.errors import CannotStart
 from media_inference.models import clip
 from media_inference.models.gabor import GABOR_512
 from media_inference.models.golden_picture import golden_picture
-from media_inference.models.graphs.graph import Graph
+from media_inference.models.graphs.graph import Graph, Shape
 from media_inference.models.model import BuiltFile, LocalFile, Model
 from media_inference.models.self_test import SelfTest, cosine, fingerprint, is_usable
 from media_inference.models.session import Tensor
@@ -110,7 +110,7 @@ def own_model(folder: Path, graph: bytes, **changes: object) -> Model:
     """A user's own model with its file in place."""
     (folder / "custom").mkdir(exist_ok=True)
     (folder / "custom" / "mine.onnx").write_bytes(graph)
-    file = LocalFile("mine.onnx", hashlib.sha256(graph).hexdigest())
+    file = LocalFile("mine.onnx", hashlib.sha256(graph).hexdigest(), "mine.toml")
     return replace(built_model(graph, clip.INPUT, "mine"), files=(file,), **changes)  # type: ignore[arg-type]  # fields
 
 
@@ -229,6 +229,21 @@ def test_a_graph_that_takes_no_pictures_is_not_asked(tmp_path: Path) -> None:
     (file,) = model.files
     check_golden(model, file, OrtSession(content, model="mine", threads=1), models_dir=tmp_path, provider=CPU)
     assert not reference(model, tmp_path).exists()
+
+
+def test_a_graph_with_the_colours_last_sees_the_same_picture(tmp_path: Path) -> None:
+    first, last = Graph(), Graph()
+    first.node("Identity", ["pixels"], "same")
+    last.node("Transpose", ["pixels"], "same", perm=[0, 3, 1, 2])
+    planes: Shape = ["n", 3, 224, 224]
+    taken: list[tuple[Graph, Shape]] = [(first, planes), (last, ["n", 224, 224, 3])]
+    answers = []
+    for graph, shape in taken:
+        session = OrtSession(graph.serialised({"pixels": shape}, {"same": planes}), model="mine", threads=1)
+        feeds = SelfTest().feeds(session)
+        assert feeds is not None
+        answers.append(session.run(feeds)["same"])
+    np.testing.assert_array_equal(answers[0], answers[1])
 
 
 def test_every_output_counts_and_not_only_the_loudest() -> None:

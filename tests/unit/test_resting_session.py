@@ -207,7 +207,7 @@ def own_network(folder: Path) -> tuple[Path, LoadedNetwork]:
     file = folder / "custom" / "mine.onnx"
     file.parent.mkdir()
     file.write_bytes(graph)
-    pinned = LocalFile(file.name, hashlib.sha256(graph).hexdigest())
+    pinned = LocalFile(file.name, hashlib.sha256(graph).hexdigest(), "mine.toml")
     model = replace(built_model(graph, clip.INPUT, "mine"), files=(pinned,))
     return file, load_network(model, folder, 1, ttl=1e-9)
 

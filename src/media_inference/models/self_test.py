@@ -37,14 +37,18 @@ class SelfTest:
     def feeds(self, session: Session) -> Mapping[str, Tensor] | None:
         """The input of a graph that takes pictures, None for any other."""
         shape = session.input_shapes[0]
-        if len(session.input_names) != 1 or len(shape) != 4 or shape[1] not in {3, None}:
+        channels_last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3
+        if len(session.input_names) != 1 or len(shape) != 4 or not (channels_last or shape[1] in {3, None}):
             return None
-        count, height, width = shape[0] or self.batch, shape[2] or self.side, shape[3] or self.side
-        # A picture of its own for each place of the batch: they are shifted copies.
-        picture = golden_picture(height, width).transpose(2, 0, 1).astype(np.float32)
-        batch = np.stack([np.roll(picture, index * width // count, axis=2) for index in range(count)])
-        scaled = batch / np.float32(255) * np.float32(self.high - self.low) + np.float32(self.low)
-        return {session.input_names[0]: scaled.astype(np.float32)}
+        height, width = (size or self.side for size in (shape[1:3] if channels_last else shape[2:]))
+        pictures = self._pictures(shape[0] or self.batch, height, width)
+        return {session.input_names[0]: pictures if channels_last else pictures.transpose(0, 3, 1, 2).copy()}
+
+    def _pictures(self, count: int, height: int, width: int) -> Tensor:
+        """[count, height, width, 3]: the picture, and shifted copies of it for the other places of a batch."""
+        picture = golden_picture(height, width).astype(np.float32)
+        batch = np.stack([np.roll(picture, index * width // count, axis=1) for index in range(count)])
+        return np.asarray(batch / 255 * (self.high - self.low) + self.low, np.float32)
 
 
 def fingerprint(outputs: Mapping[str, Tensor]) -> Fingerprint:
