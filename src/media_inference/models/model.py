@@ -57,8 +57,8 @@ class Model:
     ``network`` makes the network from one session per file, by file name. ``threshold`` is the cosine above which two
     vectors of this model are likely the same thing (for a detector: the least confidence of a face); thresholds do not
     carry over between models. ``source`` says where its numbers were taken from. ``licence`` is that of the files with
-    these hashes, not of their repositories. ``self_test`` says what its graphs are asked at
-    load.
+    these hashes, not of their repositories. ``self_test`` says what its graphs are
+    asked at load.
     """
 
     name: str

@@ -4,6 +4,7 @@ Started by a supervisor as ``python -m media_inference.processes.worker_process`
 """
 
 import argparse
+import os
 import signal
 import sys
 import threading
