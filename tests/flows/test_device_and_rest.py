@@ -65,7 +65,8 @@ def test_the_device_really_used_is_told_everywhere_and_idle_models_rest(tmp_path
         metrics = service.request("GET", "/metrics").text
         assert 'media_inference_workers{device="cpu"} 1.0' in metrics
         assert 'media_inference_model_info{kind="face_detector",model="mtcnn"} 1.0' in metrics
-        assert told(service, "worker.ready")[0]["device"] == "cpu"
+        (ready,) = until(lambda: told(service, "worker.ready"), bool)  # the line follows the entry in the database
+        assert ready["device"] == "cpu"
         photo = service.add_media(shared / "photos" / "astronaut.png")
         first = service.run("face_detection", photo)
         # All five graphs, some of them perhaps in another round than the others, and no job meanwhile.
