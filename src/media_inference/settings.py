@@ -102,6 +102,7 @@ class Settings(BaseSettings):
     # Models
     image_model: str = "clip-vit-b-32"
     face_detector: str = "yunet-2023mar"
+    face_tiles: bool = False
     face_model: str = "auraface-v1"
     accept_model_license: str | None = None
     device: Device = Device.AUTO

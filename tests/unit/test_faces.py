@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from media_inference.media.picture import Picture
-from media_inference.models.kinds import DetectedFace, Pixels
+from media_inference.models.kinds import DetectedFace, Pixels, SmallCopy
 from media_inference.tasks.faces import MOST_FACES, crop_faces, find_faces
 
 
@@ -28,6 +28,7 @@ class Detector:
 
     name = "told"
     long_side = 100
+    small_copy: SmallCopy | None = None
 
     def __init__(self, faces: Sequence[DetectedFace]) -> None:
         self.faces = list(faces)

@@ -22,3 +22,8 @@ def test_no_boxes_leave_none() -> None:
 
 def test_equal_boxes_of_no_size_are_no_division_by_zero() -> None:
     assert nms(np.zeros((3, 4), np.float32), np.ones(3, np.float32), 0.5).tolist() == [0, 1, 2]
+
+
+def test_boxes_of_one_look_leave_each_other_alone() -> None:
+    assert nms(BOXES, SCORES, 0.5, looks=np.zeros(4, np.int64)).tolist() == [1, 0, 3, 2]
+    assert nms(BOXES, SCORES, 0.5, looks=np.arange(4)).tolist() == [1, 3, 2]

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from media_inference.errors import ErrorCode, PermanentError
 from media_inference.models.kinds import Pixels
+from media_inference.models.pixels import reduce
 
 SIDE = 112
 
@@ -20,13 +21,14 @@ Similarity = tuple[complex, complex]
 def align(picture: Pixels, landmarks: NDArray[np.float32]) -> Pixels:
     """The face as [112, 112, 3], bilinear, black outside the picture.
 
-    ``landmarks`` is [5, 2] in pixels of ``picture``. When all five are one point, the 112 x 112 pixels around it are
-    taken. Raises `PermanentError` (`internal`) when a landmark is not finite.
+    A face that becomes less than half as large is shrunk by a whole factor first, or most of its pixels would not count
+    and its noise would. ``landmarks`` is [5, 2] in pixels of ``picture``. When all five are one point, the 112 x 112
+    pixels around it are taken. Raises `PermanentError` (`internal`) when a landmark is not finite.
     """
     turn, move = similarity(landmarks)
     rows, columns = np.mgrid[0:SIDE, 0:SIDE]
     source = (columns + 1j * rows - move) / turn
-    return _sample(picture, source.real, source.imag)
+    return _sample(*_shrunk(picture, source.real, source.imag, max(1, int(1 / abs(turn)))))
 
 
 def residual(landmarks: NDArray[np.float32]) -> float:
@@ -54,6 +56,24 @@ def similarity(landmarks: NDArray[np.float32]) -> Similarity:
 def _complex(points: NDArray[np.floating]) -> NDArray[np.complex128]:
     wide = points.astype(np.float64)
     return np.asarray(wide[:, 0] + 1j * wide[:, 1])
+
+
+def _shrunk(
+    picture: Pixels, x: NDArray[np.float64], y: NDArray[np.float64], factor: int
+) -> tuple[Pixels, NDArray[np.float64], NDArray[np.float64]]:
+    """The part of a picture around the points (x, y), smaller by a whole factor, and the points in its pixels.
+
+    A pixel's place is that of its middle: pixel 0 of the smaller part is as wide as 0 to ``factor`` - 1 of the picture.
+    """
+    if factor == 1:
+        return picture, x, y
+    left, top = (max(0, int(np.floor(values.min())) - factor) for values in (x, y))
+    right, bottom = (max(0, int(np.ceil(values.max())) + factor + 1) for values in (x, y))
+    part = picture[top:bottom, left:right]
+    if part.size == 0:
+        return picture, x, y
+    middle = (factor - 1) / 2
+    return reduce(part, factor), (x - left - middle) / factor, (y - top - middle) / factor
 
 
 def _sample(picture: Pixels, x: NDArray[np.float64], y: NDArray[np.float64]) -> Pixels:

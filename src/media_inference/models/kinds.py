@@ -38,6 +38,17 @@ class DetectedFace:
     confidence: float
 
 
+@dataclass(frozen=True, slots=True)
+class SmallCopy:
+    """A smaller copy of a picture, with this longer ``side`` in pixels, to look for large faces in.
+
+    They count from ``confidence`` on, more than elsewhere: cut down to so few pixels, many things look like a face.
+    """
+
+    side: int
+    confidence: float
+
+
 class ImageEmbedder(Protocol):
     """A whole picture to one vector."""
 
@@ -56,6 +67,8 @@ class FaceDetector(Protocol):
     name: str
     long_side: int
     """Pictures are wanted with at least this longer side, in pixels; more adds nothing."""
+    small_copy: SmallCopy | None
+    """The second look that it wants, for faces that fill the frame; None where it finds them in the first."""
 
     def detect(self, picture: Pixels) -> list[DetectedFace]:
         """The faces, best first, boxes not yet clipped to the picture."""

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from media_inference.models.kinds import DetectedFace, Kind, Pixels
+from media_inference.models.kinds import DetectedFace, Kind, Pixels, SmallCopy
 from media_inference.models.licence import MIT
 from media_inference.models.model import BuiltFile, Model
 from media_inference.models.nms import Boxes, nms
-from media_inference.models.pixels import normalise, resize
+from media_inference.models.pixels import at_most, normalise, resize
 from media_inference.models.self_test import SelfTest
 from media_inference.models.session import Session, Tensor
 
@@ -58,6 +58,7 @@ class Mtcnn:
     """Faces of one picture; the three graphs are those of `models.graphs.mtcnn`."""
 
     long_side = LONG_SIDE
+    small_copy: SmallCopy | None = None
 
     def __init__(self, name: str, proposal: Session, refinement: Session, output: Session) -> None:
         self.name = name
@@ -66,7 +67,7 @@ class Mtcnn:
 
     def detect(self, picture: Pixels) -> list[DetectedFace]:
         """The faces with a confidence of at least 0.8, best first, boxes not clipped."""
-        seen, back = _at_most(picture, LONG_SIDE)
+        seen, back = at_most(picture, LONG_SIDE)
         proposals = _squares(self._propose(seen))
         refined = _squares(self._refine(seen, proposals))
         return [_scaled(face, back) for face in self._finish(seen, refined)]
@@ -105,15 +106,6 @@ class Mtcnn:
         for index in nms(moved, scores, 0.7, of_smaller=True):
             left, top, right, bottom = (float(side) for side in moved[index])
             yield DetectedFace((left, top, right - left, bottom - top), landmarks[index], float(scores[index]))
-
-
-def _at_most(picture: Pixels, long_side: int) -> tuple[Pixels, NDArray[np.float32]]:
-    """The picture, smaller where it is larger, and the factors (x, y) back to its own pixels."""
-    rows, columns = picture.shape[:2]
-    scale = min(1.0, long_side / max(rows, columns))
-    width, height = max(1, round(columns * scale)), max(1, round(rows * scale))
-    small = picture if scale == 1.0 else resize(picture, width, height)
-    return small, np.array([columns / width, rows / height], np.float32)
 
 
 def _scales(picture: Pixels) -> Iterator[float]:

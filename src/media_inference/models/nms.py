@@ -7,18 +7,26 @@ Boxes = NDArray[np.float32]
 """[N, 4] float32: left, top, right, bottom."""
 
 
-def nms(boxes: Boxes, scores: NDArray[np.float32], threshold: float, *, of_smaller: bool = False) -> NDArray[np.int64]:
+def nms(
+    boxes: Boxes,
+    scores: NDArray[np.float32],
+    threshold: float,
+    *,
+    of_smaller: bool = False,
+    looks: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
     """Indices of the boxes that stay, best first: greedy, dropping a box that overlaps a better one by more.
 
     The overlap is intersection over union, or with ``of_smaller`` intersection over the smaller of the two areas, which
-    also drops a box inside another.
+    also drops a box inside another. With ``looks``, [N], only boxes of different looks drop each other.
     """
     order = np.argsort(-scores, kind="stable")
     kept: list[int] = []
     while order.size:
         best, rest = order[0], order[1:]
         kept.append(int(best))
-        order = rest[_overlaps(boxes[best], boxes[rest], of_smaller=of_smaller) <= threshold]
+        stays = _overlaps(boxes[best], boxes[rest], of_smaller=of_smaller) <= threshold
+        order = rest[stays if looks is None else stays | (looks[rest] == looks[best])]
     return np.array(kept, np.int64)
 
 

@@ -39,9 +39,30 @@ class Letterboxed(NamedTuple):
     back: NDArray[np.float32]
 
 
+class Shrunk(NamedTuple):
+    """A picture made smaller; multiply its coordinates by ``back`` (x, y) to be in the original again."""
+
+    pixels: Pixels
+    back: NDArray[np.float32]
+
+
 def resize(picture: Pixels, width: int, height: int, interpolation: Interpolation = Interpolation.BILINEAR) -> Pixels:
     """The whole picture at another size."""
     return np.asarray(Image.fromarray(picture).resize((width, height), _FILTERS[interpolation]))
+
+
+def reduce(picture: Pixels, factor: int) -> Pixels:
+    """The mean of each block of ``factor`` x ``factor`` pixels; those at the right and at the bottom may be smaller."""
+    return np.asarray(Image.fromarray(picture).reduce(factor))
+
+
+def at_most(picture: Pixels, long_side: int) -> Shrunk:
+    """The picture with a longer side of at most ``long_side``, never enlarged."""
+    rows, columns = picture.shape[:2]
+    scale = min(1.0, long_side / max(rows, columns))
+    width, height = max(1, round(columns * scale)), max(1, round(rows * scale))
+    pixels = picture if scale == 1.0 else resize(picture, width, height)
+    return Shrunk(pixels, np.array([columns / width, rows / height], np.float32))
 
 
 def letterbox(picture: Pixels, width: int, height: int) -> Letterboxed:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import cast
 
 from media_inference.models.kinds import FaceDetector, FaceEmbedder, ImageEmbedder, Kind
+from media_inference.models.looks import Looks
 from media_inference.processes.chosen_models import chosen_models
 from media_inference.runtime.load import load_network
 from media_inference.runtime.resting_session import rest_when_idle
@@ -25,7 +26,7 @@ def load_toolbox(settings: Settings, threads: int) -> tuple[Toolbox, str]:
         image_embedder=cast(
             "ImageEmbedder", loaded[Kind.IMAGE_EMBEDDER].network
         ),  # `find_model` has looked at the kinds
-        face_detector=cast("FaceDetector", loaded[Kind.FACE_DETECTOR].network),
+        face_detector=Looks(cast("FaceDetector", loaded[Kind.FACE_DETECTOR].network), tiles=settings.face_tiles),
         face_embedder=cast("FaceEmbedder", loaded[Kind.FACE_EMBEDDER].network),
     )
     resting = [session for one in loaded.values() for session in one.resting]
