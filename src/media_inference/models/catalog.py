@@ -10,6 +10,7 @@ from media_inference.models.gabor import GABOR_512, GABOR_FACE_512
 from media_inference.models.kinds import Kind
 from media_inference.models.model import HubFile, LocalFile, Model
 from media_inference.models.mtcnn import MTCNN
+from media_inference.models.scrfd import BUFFALO_L_DETECTOR
 from media_inference.models.yunet import YUNET_2023MAR
 from media_inference.registry import Registry
 
