@@ -21,6 +21,9 @@ PIXELS = SIDE * SIDE
 # Number i of the vector is number PLACES[i] of the input, counted channel by channel, row by row.
 PLACES = np.arange(DIMENSION) % 3 * PIXELS + np.arange(DIMENSION) * 20
 
+# What the graph adds to it: nothing but 3 to the last one, or the scale of the input would be lost in unit vectors.
+ADDED = np.append(np.zeros(DIMENSION - 1), 3).astype(np.float32)
+
 
 def arcface_graph(
     *, input_batch: int | str = "batch", output_batch: int | str = 1, reshape: Sequence[int] | None = None
@@ -32,8 +35,9 @@ def arcface_graph(
     graph = Graph()
     graph.node("Flatten", ["input.1"], "flat")
     graph.node("Gather", ["flat", graph.constant(PLACES)], "picked", axis=1)
+    graph.node("Add", ["picked", graph.constant(ADDED)], "raised")
     shape = graph.constant(np.array(reshape or [-1, DIMENSION], np.int64))
-    graph.node("Reshape", ["picked", shape], "683")
+    graph.node("Reshape", ["raised", shape], "683")
     outputs: dict[str, Shape] = {"683": [output_batch, DIMENSION]}
     return graph.serialised({"input.1": [input_batch, 3, SIDE, SIDE]}, outputs)
 
@@ -49,9 +53,10 @@ def test_the_graph_gets_red_green_blue_less_127_5_over_127_5() -> None:
     (vector,) = load(arcface_graph()).embed([face])
 
     # (255 - 127.5) / 127.5 = 1, (0 - 127.5) / 127.5 = -1, (153 - 127.5) / 127.5 = 0.2, in turn;
-    # of 512 numbers 171 are red, 171 green, 170 blue, so the length before was sqrt(171 + 171 + 170 * 0.04).
-    length = np.sqrt(171 + 171 + 170 * 0.04)
+    # of 512 numbers 171 are red, 171 green, 170 blue; the last one is green, and the graph makes it 3 - 1 = 2.
+    length = np.sqrt(171 * 1 + 170 * 1 + 2**2 + 170 * 0.2**2)
     assert vector[:6] * length == pytest.approx([1, -1, 0.2, 1, -1, 0.2], abs=1e-5)
+    assert vector[511] * length == pytest.approx(2, abs=1e-5)
 
 
 def test_rows_and_columns_stay_where_they_are() -> None:
@@ -61,7 +66,7 @@ def test_rows_and_columns_stay_where_they_are() -> None:
     (vector,) = load(arcface_graph()).embed([face])
 
     # Number 300 of the vector is number 300 * 20 of channel 300 % 3: red at (53, 64). All others are 0.5 / 127.5.
-    assert np.argmax(vector) == 300
+    assert np.argmax(vector[:511]) == 300
     assert vector[300] / vector[0] == pytest.approx(127.5 / 0.5, rel=1e-4)
 
 
@@ -88,5 +93,5 @@ def test_a_graph_is_tried_with_two_faces_whatever_it_says(graph: bytes, batch: i
 
 def _by_hand(face: Pixels) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     numbers = face.transpose(2, 0, 1).reshape(-1)[PLACES].astype(np.float64)
-    values = (numbers - 127.5) / 127.5
+    values = (numbers - 127.5) / 127.5 + ADDED
     return np.asarray(values / np.linalg.norm(values))

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from media_inference.models.kinds import Pixels
+from media_inference.models.kinds import Pixels, SmallCopy
 from media_inference.models.looks import Looks
 from media_inference.models.tiles import Tile, grid
 from tests.stands.square_detector import SquareDetector
@@ -68,6 +68,24 @@ def test_small_things_in_the_smaller_copy_are_left_to_the_first_look(height: int
         pytest.approx((100, 200, 80, 80), abs=4),
         pytest.approx((700, 800, 80, 80), abs=4),
     ]
+
+
+@pytest.mark.parametrize(("side", "count"), [(80, 0), (240, 1)])
+def test_what_only_the_smaller_copy_takes_for_a_face_must_be_large(side: int, count: int) -> None:
+    """Squares of 8 pixels, 2 apart, are too small for the first look; in the copy they flow into one of 20 or 60."""
+    dots = [(200 + x, 100 + y, 8) for x in range(0, side, 10) for y in range(0, side, 10)]
+    pixels = with_squares(480, 640, *dots)
+    assert SquareDetector().detect(pixels) == []
+
+    assert len(boxes(pixels, tiles=False)) == count
+
+
+@pytest.mark.parametrize(("confidence", "count"), [(0.99, 1), (0.992, 0)])
+def test_what_only_the_smaller_copy_sees_must_be_surer(confidence: float, count: int) -> None:
+    """A square of 88 pixels in the copy has a confidence of 1 - 88 / 10000."""
+    pixels = with_squares(960, 1280, (200, 100, 704))
+
+    assert len(Looks(SquareDetector(SmallCopy(160, confidence))).detect(pixels)) == count
 
 
 @pytest.mark.parametrize(("height", "width"), [(960, 1280), (1280, 960)])
@@ -156,3 +174,10 @@ def test_a_tile_trusts_an_edge_that_is_also_the_edge_of_the_picture() -> None:
 
     assert Tile(0, 0, 640, 640).has_whole(face, shape)
     assert not Tile(360, 0, 1000, 640).has_whole(face, shape)
+
+
+@pytest.mark.parametrize(("left", "whole"), [(9, False), (10, True), (590, True), (591, False)])
+def test_a_face_keeps_a_quarter_of_its_size_away_from_a_cut(left: int, whole: bool) -> None:
+    (face,) = SquareDetector().detect(with_squares(640, 640, (left, 300, 40)))
+
+    assert Tile(480, 480, 1120, 1120).has_whole(face, (2000, 2000, 3)) is whole
