@@ -166,7 +166,9 @@ def list_models(as_json: AsJson = False) -> None:
 
 @models_app.command("pull")
 def pull_models(
-    names: Annotated[list[str] | None, typer.Argument(help="Models to get; those of the settings without any.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models to get; those of the settings, with the text tower, without any.")
+    ] = None,
 ) -> None:
     """Download models, checked against their pinned hashes; one that broke off goes on where it ended."""
     from media_inference.processes.model_pull import pull_models as pull

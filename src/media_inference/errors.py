@@ -8,6 +8,11 @@
     ├── DatabaseUnavailable          the database does not answer; nothing is lost, it is asked again
     │   └── DatabaseFull             it answers, but has no room; a TransientError too, for the code `storage_full`
     ├── UploadRefused                a file that the media store does not take
+    ├── TextNotEmbedded              a text has no vector, so it can't be searched by
+    │   ├── NoTextTower              the image model knows no texts
+    │   ├── TextTowerUnusable        the tower is not on disk, or can't be used as it is
+    │   ├── TextEmbedderBusy         too many texts wait already
+    │   └── TextEmbedderAway         its process died or is too slow; a later try may succeed
     ├── DownloadFailed               a model's file could not be had from the hub
     │   ├── DownloadInterrupted      it broke off or came to a standstill; what came is kept, and continued
     │   └── HubUnreachable           the hub does not answer at all
@@ -66,6 +71,26 @@ class DatabaseUnavailable(MediaInferenceError):
 
 class UploadRefused(MediaInferenceError):
     """The built-in media store does not take a file: empty, or larger than its limit."""
+
+
+class TextNotEmbedded(MediaInferenceError):
+    """A text has no vector. The message is a sentence for clients: it names no path."""
+
+
+class NoTextTower(TextNotEmbedded):
+    """The image model has no text tower: its vectors can't be compared with those of texts."""
+
+
+class TextTowerUnusable(TextNotEmbedded):
+    """The text tower is not on disk, or can't be used as it is. It stops nothing but searches by text."""
+
+
+class TextEmbedderBusy(TextNotEmbedded):
+    """As many texts wait for their vectors as may."""
+
+
+class TextEmbedderAway(TextNotEmbedded):
+    """The process that embeds texts died, is still starting or did not answer in time."""
 
 
 class DownloadFailed(MediaInferenceError):

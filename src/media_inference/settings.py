@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     # Vectors
     qdrant_url: Annotated[str, AfterValidator(_http_url)] | None = None
     qdrant_timeout: Seconds = 10.0
+    text_timeout: Seconds = 30.0
 
     # Models
     image_model: str = "clip-vit-b-32"

@@ -109,7 +109,10 @@ def test_only_processes_read_settings_and_the_environment() -> None:
 
 
 def test_the_api_starts_without_an_inference_engine() -> None:
-    code = "import sys, media_inference.processes.serve; print([m for m in sys.modules if m.startswith('onnx')])"
+    code = (
+        "import sys, media_inference.processes.serve;"
+        "print([m for m in sys.modules if m.startswith(('onnx', 'tokenizers'))])"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded.strip() == "[]"
 
@@ -118,7 +121,12 @@ def test_every_child_process_of_the_service_is_started_in_a_few_known_places() -
     starters = {
         str(path.relative_to(PACKAGE)) for path in SOURCES if re.search(r"subprocess\.(Popen|run)\(", path.read_text())
     }
-    assert starters == {"processes/workers.py", "media/guarded_child.py", "demo/private_up.py"}
+    assert starters == {
+        "processes/workers.py",
+        "processes/text_child.py",
+        "media/guarded_child.py",
+        "demo/private_up.py",
+    }
 
 
 def test_nothing_in_the_repository_names_a_machine_or_a_registry() -> None:

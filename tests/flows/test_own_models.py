@@ -93,7 +93,7 @@ def test_a_missing_file_of_ones_own_is_not_looked_for_at_the_hub(environment: di
         ("size = 32", "", "size: this key is missing"),
         ("size = 32", "size = 32.5", "size: Input should be a valid integer"),
         ("dimension = 512", "dimension = 768", "dimension must be 512"),
-        ('kind = "image_embedder"', 'kind = "face_detector"', 'kind must be "image_embedder" or "face_embedder": a'),
+        ('kind = "image_embedder"', 'kind = "face_detector"', '"face_embedder" or "text_embedder": a face_detector'),
         ('file = "mine.onnx"', 'file = "../mine.onnx"', "file: String should match"),
         ('name = "mine"', 'name = "gabor-512"', "two entries claim the model 'gabor-512'; rename yours"),
         ('name = "mine"', "name = mine", "Invalid value"),

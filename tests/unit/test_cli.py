@@ -168,7 +168,8 @@ def test_the_models_are_listed_for_programs(environment: dict[str, str]) -> None
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert list(rows) == list(MODELS)
     assert {name for name, row in rows.items() if row["on_disk"]} == set(BUILT_IN.values())
-    assert {name for name, row in rows.items() if row["chosen"]} == {"clip-vit-b-32", "yunet-2023mar", "auraface-v1"}
+    defaults = {"clip-vit-b-32", "yunet-2023mar", "auraface-v1"}
+    assert {name for name, row in rows.items() if row["chosen"]} == defaults | {"clip-vit-b-32-text"}
     assert rows["buffalo-l-face"] == {
         "name": "buffalo-l-face",
         "kind": "face_embedder",
@@ -200,7 +201,9 @@ def test_the_doctor_finds_nothing_wrong_with_an_empty_folder(environment: dict[s
 def test_the_doctor_names_what_would_stop_the_service_and_looks_at_the_rest(environment: dict[str, str]) -> None:
     done = run({**environment, **BUILT_IN, "FACE_MODEL": "auraface-v1"}, "doctor", "--json")
     assert done.returncode == 1
-    (broken,) = [finding for finding in json.loads(done.stdout) if not finding["ok"]]
+    findings = json.loads(done.stdout)
+    (broken,) = [finding for finding in findings if not finding["ok"]]
+    assert {"what": "text search", "ok": True, "detail": "off: gabor-512 has no text tower"} in findings
     assert broken["what"] == "face embedder"
     assert "models pull auraface-v1" in broken["detail"]
 

@@ -8,7 +8,7 @@ from media_inference.demo.environment import private_environment
 from media_inference.demo.models_choice import BUILT_IN, choose_models
 from media_inference.errors import CannotStart, DownloadFailed, HubUnreachable
 from media_inference.models.catalog import MODELS
-from media_inference.models.kinds import Kind
+from media_inference.models.kinds import TASK_KINDS, Kind
 from media_inference.models.model import Model
 from media_inference.settings import load_settings
 
@@ -78,7 +78,7 @@ def test_a_model_that_the_user_named_is_not_replaced() -> None:
 
 
 def test_the_built_in_models_need_nothing_from_anywhere() -> None:
-    assert {kind: model.kind for kind, model in BUILT_IN.items()} == {kind: kind for kind in Kind}
+    assert {kind: model.kind for kind, model in BUILT_IN.items()} == {kind: kind for kind in TASK_KINDS}
 
 
 def test_the_demos_service_shares_no_data_keys_or_stores_with_the_callers(

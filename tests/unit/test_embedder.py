@@ -10,7 +10,7 @@ from media_inference.errors import CannotStart, ErrorCode, PermanentError
 from media_inference.models import clip
 from media_inference.models.embedder import Colour, Embedder, Fit, Input
 from media_inference.models.pixels import normalise, shortest_crop
-from media_inference.models.session import Tensor
+from media_inference.models.session import Feed, Tensor
 from tests.stands.model_files import built_model, clip_like_graph, load_embedder
 from tests.stands.pictures import noise
 
@@ -22,13 +22,14 @@ class OneByOne:
 
     input_names = ("picture",)
     input_shapes = ((None, 3, 16, 16),)
+    input_types = ("float32",)
     output_names = ("vector",)
     output_shapes = ((1, 512),)
 
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def run(self, feeds: Mapping[str, Feed]) -> dict[str, Tensor]:
         tensor = feeds["picture"]
         if len(tensor) > 1:
             raise PermanentError(ErrorCode.INTERNAL, "the model did not take its input")

@@ -18,7 +18,7 @@ from media_inference.models.golden_picture import golden_picture
 from media_inference.models.graphs.graph import Graph, Shape
 from media_inference.models.model import BuiltFile, LocalFile, Model
 from media_inference.models.self_test import SelfTest, cosine, fingerprint, is_usable
-from media_inference.models.session import Tensor
+from media_inference.models.session import Feed, Tensor
 from media_inference.runtime import golden
 from media_inference.runtime.golden import check_golden, packaged, recorded_path
 from media_inference.runtime.load import load_network
@@ -46,11 +46,12 @@ class Changed:
         self._session, self._factor, self._swapped = session, factor, swapped
         self.input_names, self.output_names = session.input_names, session.output_names
         self.input_shapes, self.output_shapes = session.input_shapes, session.output_shapes
+        self.input_types = session.input_types
 
-    def run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def run(self, feeds: Mapping[str, Feed]) -> dict[str, Tensor]:
         ((name, tensor),) = feeds.items()
-        changed = tensor[:, ::-1] if self._swapped else tensor
-        return self._session.run({name: np.ascontiguousarray(changed) * np.float32(self._factor)})
+        numbers = tensor.astype(np.float32) * np.float32(self._factor)
+        return self._session.run({name: np.ascontiguousarray(numbers[:, ::-1] if self._swapped else numbers)})
 
 
 def test_the_golden_picture_is_the_same_to_the_last_bit() -> None:

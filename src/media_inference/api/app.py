@@ -15,11 +15,16 @@ from media_inference.api.docs_page import docs_page
 from media_inference.api.health import PROBES
 from media_inference.api.limits import BodyLimit, RequestLimit
 from media_inference.api.openapi import openapi_document
-from media_inference.api.problems import answer_database_away, answer_http_exception, answer_job_error
+from media_inference.api.problems import (
+    answer_database_away,
+    answer_http_exception,
+    answer_job_error,
+    answer_text_not_embedded,
+)
 from media_inference.api.request_log import RequestLog
 from media_inference.api.services import Services
 from media_inference.api.validation import answer_invalid_request
-from media_inference.errors import DatabaseUnavailable, JobError
+from media_inference.errors import DatabaseUnavailable, JobError, TextNotEmbedded
 
 MOST_BODY_BYTES = 64 * 1024
 _FORM_OVERHEAD = 64 * 1024
@@ -48,6 +53,7 @@ def create_app(services: Services) -> FastAPI:
         exception_handlers={
             JobError: answer_job_error,
             DatabaseUnavailable: answer_database_away,
+            TextNotEmbedded: answer_text_not_embedded,
             405: _answer_wrong_method,
             HTTPException: answer_http_exception,
             StarletteHTTPException: answer_http_exception,

@@ -10,7 +10,14 @@ from fastapi import HTTPException, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from media_inference.errors import ErrorCode, TransientError
+from media_inference.errors import (
+    ErrorCode,
+    NoTextTower,
+    TextEmbedderAway,
+    TextEmbedderBusy,
+    TextTowerUnusable,
+    TransientError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -30,6 +37,8 @@ class ProblemCode(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     BODY_TOO_SLOW = "body_too_slow"
     UPLOAD_NOT_SUPPORTED = "upload_not_supported"
+    TEXT_NOT_SUPPORTED = "text_not_supported"
+    TEXT_TOWER_UNUSABLE = "text_tower_unusable"
     BODY_TOO_LARGE = "body_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     INVALID_REQUEST = "invalid_request"
@@ -39,6 +48,7 @@ class ProblemCode(StrEnum):
     TOO_BUSY = "too_busy"
     UNAVAILABLE = "unavailable"
     VECTOR_STORE_UNAVAILABLE = "vector_store_unavailable"
+    TEXT_TOWER_UNAVAILABLE = "text_tower_unavailable"
     STORAGE_FULL = "storage_full"
 
 
@@ -66,6 +76,12 @@ MEANINGS: Mapping[ProblemCode, Meaning] = {
     ProblemCode.UPLOAD_NOT_SUPPORTED: Meaning(
         409, "Upload not supported", "The configured media store takes no uploads; add the picture there."
     ),
+    ProblemCode.TEXT_NOT_SUPPORTED: Meaning(
+        409, "Text not supported", "The image model has no text tower: ask by a picture or a vector."
+    ),
+    ProblemCode.TEXT_TOWER_UNUSABLE: Meaning(
+        409, "Text tower unusable", "The text tower is not on disk, or can't be used as it is."
+    ),
     ProblemCode.BODY_TOO_LARGE: Meaning(413, "Body too large", "The body is larger than this address takes."),
     ProblemCode.UNSUPPORTED_MEDIA_TYPE: Meaning(
         415, "Unsupported media type", "The Content-Type is not the one that this address takes."
@@ -78,6 +94,9 @@ MEANINGS: Mapping[ProblemCode, Meaning] = {
     ProblemCode.UNAVAILABLE: Meaning(503, "Unavailable", "The service can't answer now.", retry_after=5),
     ProblemCode.VECTOR_STORE_UNAVAILABLE: Meaning(
         503, "Vector store unavailable", "The vector store can't answer now.", retry_after=5
+    ),
+    ProblemCode.TEXT_TOWER_UNAVAILABLE: Meaning(
+        503, "Text tower unavailable", "Texts can't be turned into vectors now.", retry_after=5
     ),
     ProblemCode.STORAGE_FULL: Meaning(503, "Storage full", "There is no room left to store this.", retry_after=60),
 }
@@ -98,6 +117,14 @@ _BY_STATUS = {
 _AWAY = {
     ErrorCode.VECTOR_STORE_UNAVAILABLE: ProblemCode.VECTOR_STORE_UNAVAILABLE,
     ErrorCode.STORAGE_FULL: ProblemCode.STORAGE_FULL,
+}
+
+
+_WITHOUT_VECTOR: Mapping[type[Exception], ProblemCode] = {
+    NoTextTower: ProblemCode.TEXT_NOT_SUPPORTED,
+    TextTowerUnusable: ProblemCode.TEXT_TOWER_UNUSABLE,
+    TextEmbedderBusy: ProblemCode.TOO_BUSY,
+    TextEmbedderAway: ProblemCode.TEXT_TOWER_UNAVAILABLE,
 }
 
 
@@ -153,6 +180,11 @@ async def answer_job_error(_request: Request, error: Exception) -> JSONResponse:
         return problem_response(ProblemCode.INTERNAL)
     wait = {} if error.retry_after is None else {"Retry-After": str(math.ceil(error.retry_after))}
     return problem_response(_AWAY.get(error.code, ProblemCode.UNAVAILABLE), headers=wait)
+
+
+async def answer_text_not_embedded(_request: Request, error: Exception) -> JSONResponse:
+    """Answers why a text has no vector; the error has the sentence for the client."""
+    return problem_response(_WITHOUT_VECTOR.get(type(error), ProblemCode.INTERNAL), str(error))
 
 
 async def answer_database_away(_request: Request, error: Exception) -> JSONResponse:

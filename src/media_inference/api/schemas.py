@@ -17,6 +17,7 @@ from media_inference.models.kinds import DIMENSION
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _LARGEST_POINT_ID = 2**64 - 1
+LONGEST_TEXT = 1000
 _FINISHED = (JobStatus.COMPLETED, JobStatus.FAILED)
 
 
@@ -31,6 +32,12 @@ def _point_id(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_POINT_ID:
         return value
     raise ValueError("should be an integer from 0 to 2**64 - 1, or a UUID")
+
+
+def _some_words(value: str) -> str:
+    if not value.strip():
+        raise ValueError("should have words in it")
+    return value
 
 
 def _finished_statuses(value: str) -> str:
@@ -59,6 +66,15 @@ SearchPointId = Annotated[
             "description": "A point of this collection, as a job's result names it.",
         }
     ),
+]
+SearchText = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_TEXT,
+        description="What the pictures show, in English words. Some 50 words are read, the rest is not.",
+    ),
+    AfterValidator(_some_words),
 ]
 Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 Milliseconds = Annotated[int, Field(description="Milliseconds since 1970 UTC.")]
@@ -103,14 +119,15 @@ class FaceSearch(_Request):
 
 
 class ImageSearch(FaceSearch):
-    """What to look for: exactly one of `point_id`, `media_store_id` and `vector`."""
+    """What to look for: exactly one of `point_id`, `media_store_id`, `vector` and `text`."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"media_store_id": "image-789", "limit": 10}})
 
     media_store_id: MediaStoreId | None = None
+    text: SearchText | None = None
 
     def _questions(self) -> tuple[str, ...]:
-        return ("point_id", "media_store_id", "vector")
+        return ("point_id", "media_store_id", "vector", "text")
 
 
 class CleanupQuery(BaseModel):

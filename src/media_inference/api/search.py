@@ -22,21 +22,33 @@ router = APIRouter(
 )
 
 
-@router.post(f"/{IMAGE_EMBEDDINGS}")
+@router.post(
+    f"/{IMAGE_EMBEDDINGS}",
+    responses=ends_in(
+        ProblemCode.TEXT_NOT_SUPPORTED, ProblemCode.TEXT_TOWER_UNUSABLE, ProblemCode.TEXT_TOWER_UNAVAILABLE
+    ),
+)
 def search_images(wanted: ImageSearch, services: Serving) -> SearchResults:
-    """Pictures like this one. The asking point itself is left out."""
+    """Pictures like this one, or pictures of what a text says. The asking point itself is left out."""
     asking = wanted.point_id if wanted.media_store_id is None else image_point_id(wanted.media_store_id)
-    return _search(services, IMAGE_EMBEDDINGS, wanted, asking)
+    given = wanted.vector if wanted.text is None else services.embed_text(wanted.text)
+    return _search(services, IMAGE_EMBEDDINGS, wanted, asking, given)
 
 
 @router.post(f"/{FACES}")
 def search_faces(wanted: FaceSearch, services: Serving) -> SearchResults:
     """Faces like this one. The asking point itself is left out."""
-    return _search(services, FACES, wanted, wanted.point_id)
+    return _search(services, FACES, wanted, wanted.point_id, wanted.vector)
 
 
-def _search(services: Services, collection: str, wanted: FaceSearch, asking: PointId | None) -> SearchResults:
-    vector = _stored(services, collection, asking) if wanted.vector is None else _unit(wanted.vector)
+def _search(
+    services: Services,
+    collection: str,
+    wanted: FaceSearch,
+    asking: PointId | None,
+    given: Sequence[float] | Vector | None,
+) -> SearchResults:
+    vector = _stored(services, collection, asking) if given is None else _unit(given)
     hits = services.vectors.search(
         collection, vector, limit=wanted.limit, score_threshold=wanted.score_threshold, without=asking
     )
@@ -51,7 +63,7 @@ def _stored(services: Services, collection: str, point_id: PointId | None) -> Ve
     return points[0].vector
 
 
-def _unit(values: Sequence[float]) -> Vector:
+def _unit(values: Sequence[float] | Vector) -> Vector:
     vector = np.asarray(values, np.float64)
     largest = np.abs(vector).max()
     if largest == 0:

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from media_inference.api.tokens import Access
 from media_inference.artifacts.store import ArtifactStore
 from media_inference.errors import MediaInferenceError
+from media_inference.jobs.outcome import Vector
 from media_inference.media.store import MediaInbox
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
@@ -40,6 +41,7 @@ class Services:
     ``sync`` is None where results are not reported to the media store, ``inbox`` where pictures can't be uploaded.
     ``task_types``: task type -> one line on what it does. ``models``: collection -> the model that would fill it, named
     as long as it is empty. ``on_submit`` wakes workers after a job is committed; it must neither wait nor raise.
+    ``embed_text`` gives the unit vector of a text among those of `image_embeddings`; it raises `TextNotEmbedded`.
     """
 
     queue: JobQueue
@@ -54,6 +56,7 @@ class Services:
     checks: Mapping[str, Check]
     workers: WorkerRecords
     outages: OutageRecords
+    embed_text: Callable[[str], Vector]
     on_submit: Callable[[], None]
     version: str
     max_upload_bytes: int

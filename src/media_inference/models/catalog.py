@@ -6,6 +6,7 @@ from dataclasses import replace
 from media_inference.errors import CannotStart
 from media_inference.models.arcface import AURAFACE_V1, BUFFALO_L_FACE, BUFFALO_S_FACE
 from media_inference.models.clip import CLIP_VIT_B_32, CLIP_VIT_B_32_INT8, CLIP_VIT_B_32_LAION2B
+from media_inference.models.clip_text import CLIP_VIT_B_32_LAION2B_TEXT, CLIP_VIT_B_32_TEXT
 from media_inference.models.gabor import GABOR_512, GABOR_FACE_512
 from media_inference.models.kinds import Kind
 from media_inference.models.model import HubFile, LocalFile, Model

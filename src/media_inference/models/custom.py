@@ -3,7 +3,7 @@
 ::
 
     name = "my-pictures"               # letters, digits, ".", "_", "-"
-    kind = "image_embedder"            # or "face_embedder"
+    kind = "image_embedder"            # or "face_embedder"; for "text_embedder" see `models.custom_text`
     file = "my-pictures.onnx"          # beside the TOML file
     sha256 = "…"                       # of that file
     input = "auto"                     # the graph's only input, or its name; may be left out
@@ -15,6 +15,7 @@
     interpolation = "bicubic"          # or "bilinear"; may be left out, and must be for faces
     dimension = 512
     threshold = 0.9                    # cosine above which two vectors are likely the same thing
+    text_tower = "my-clip-text"        # of an image embedder: the text embedder in the same space; may be left out
     licence = "…"                      # may be left out, like the summary
     summary = "…"
 """
@@ -29,6 +30,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from media_inference.errors import CannotStart
+from media_inference.models.custom_keys import Line, Name, Sha256, Threshold
+from media_inference.models.custom_text import CustomTextTower
 from media_inference.models.embedder import Colour, Embedder, Fit, Input, embedder
 from media_inference.models.kinds import DIMENSION, Kind
 from media_inference.models.licence import Licence
@@ -65,8 +68,6 @@ def _all_positive(values: tuple[float, float, float]) -> tuple[float, float, flo
     return values
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\P{Cc}*$")]
 Mean = Annotated[tuple[float, float, float], BeforeValidator(_thrice)]
 Std = Annotated[Mean, AfterValidator(_all_positive)]
 
@@ -79,7 +80,7 @@ class CustomModel(BaseModel):
     name: Name
     kind: Kind
     file: Name
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
     input: str = "auto"
     colour: Colour = Colour.RGB
     mean: Mean
@@ -88,18 +89,23 @@ class CustomModel(BaseModel):
     resize: Fit
     interpolation: Interpolation | None = None
     dimension: int
-    threshold: Annotated[float, Field(ge=-1, le=1)]
+    threshold: Threshold
+    text_tower: Name | None = None
     licence: Line = "not stated"
     summary: Line = "a model of your own"
 
     @model_validator(mode="after")
     def _fits_together(self) -> "CustomModel":
         if self.kind not in FITS:
-            raise ValueError(f"kind must be {_either(FITS)}: a {self.kind} of your own is not taken")
+            raise ValueError(
+                f"kind must be {_either([*FITS, Kind.TEXT_EMBEDDER])}: a {self.kind} of your own is not taken"
+            )
         if self.dimension != DIMENSION:
             raise ValueError(f"dimension must be {DIMENSION}: the collections take no other")
         if self.resize not in FITS[self.kind]:
             raise ValueError(f'resize must be {_either(FITS[self.kind])} for kind "{self.kind}"')
+        if self.text_tower is not None and self.kind is not Kind.IMAGE_EMBEDDER:
+            raise ValueError(f'text_tower is for kind "{Kind.IMAGE_EMBEDDER}"')
         if self.resize is Fit.ALIGNED and self.interpolation is not None:
             raise ValueError("interpolation must be left out for faces: they are aligned with a bilinear warp")
         if _in_units_of_one(self.mean, self.std):
@@ -130,6 +136,7 @@ class CustomModel(BaseModel):
             source=f"custom/{described_in}",
             threshold=self.threshold,
             self_test=SelfTest((0 - self.mean[0]) / self.std[0], (255 - self.mean[0]) / self.std[0], self.size),
+            text_tower=self.text_tower,
         )
 
 
@@ -163,23 +170,26 @@ def _network(wanted: Input, described_in: str) -> Callable[[str, Mapping[str, Se
 
 def _read(path: Path) -> Model:
     try:
-        return CustomModel.model_validate(tomllib.loads(path.read_text("utf-8"))).model(path.name)
-    except ValidationError as error:
-        raise CannotStart(f"custom model {path}: {_worst_fault(error)}") from None
+        described = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:  # not readable, not UTF-8, not TOML
         raise CannotStart(f"custom model {path}: {' '.join(str(error).split())}") from None
+    keys = CustomTextTower if described.get("kind") == Kind.TEXT_EMBEDDER else CustomModel
+    try:
+        return keys.model_validate(described).model(path.name)
+    except ValidationError as error:
+        raise CannotStart(f"custom model {path}: {_worst_fault(error, keys.model_fields)}") from None
 
 
-def _worst_fault(error: ValidationError) -> str:
+def _worst_fault(error: ValidationError, keys: Iterable[str]) -> str:
     """One fault in words; an unknown key first, because it is often why another one is missing."""
     faults = error.errors(include_url=False)
     fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
-    return ": ".join([*(str(part) for part in fault["loc"]), _in_words(fault)])
+    return ": ".join([*(str(part) for part in fault["loc"]), _in_words(fault, keys)])
 
 
-def _in_words(fault: ErrorDetails) -> str:
+def _in_words(fault: ErrorDetails, keys: Iterable[str]) -> str:
     if fault["type"] == "extra_forbidden":
-        close = get_close_matches(str(fault["loc"][0]), CustomModel.model_fields, n=1)
+        close = get_close_matches(str(fault["loc"][0]), keys, n=1)
         return f"there is no such key; did you mean {close[0]}?" if close else "there is no such key"
     if fault["type"] == "missing":
         return "this key is missing"

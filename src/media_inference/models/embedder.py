@@ -69,7 +69,7 @@ class Embedder:
         self._input = wanted
         self._feed = picture_input(name, session, wanted.name, wanted.size)
         self._mean, self._std = np.array(wanted.mean, np.float32), np.array(wanted.std, np.float32)
-        self._output = _vector_output(name, self._first_run())
+        self._output = vector_output(name, self._first_run())
         self._batch = wanted.batch if wanted.batch > 1 and self._takes_two() else 1
 
     def embed(self, pictures: Sequence[Pixels]) -> Vectors:
@@ -131,11 +131,12 @@ def _fit(picture: Pixels, wanted: Input) -> Pixels:
             return picture if wanted.size == FACE_SIDE else resize(picture, wanted.size, wanted.size)
 
 
-def _vector_output(model: str, outputs: Mapping[str, Tensor]) -> str:
+def vector_output(model: str, outputs: Mapping[str, Tensor], of: str = "picture") -> str:
+    """The first output that is one vector of 512 numbers, whatever its name; raises `CannotStart` without one."""
     for name, output in outputs.items():
         if output.shape == (1, DIMENSION):
             return name
     shapes = ", ".join(f"{name} {list(output.shape)}" for name, output in outputs.items())
     raise CannotStart(
-        f"model {model}: dimension is {DIMENSION}, one vector of {DIMENSION} numbers per picture, but it gives {shapes}"
+        f"model {model}: dimension is {DIMENSION}, one vector of {DIMENSION} numbers per {of}, but it gives {shapes}"
     )

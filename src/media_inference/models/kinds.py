@@ -23,6 +23,11 @@ class Kind(StrEnum):
     IMAGE_EMBEDDER = "image_embedder"
     FACE_DETECTOR = "face_detector"
     FACE_EMBEDDER = "face_embedder"
+    TEXT_EMBEDDER = "text_embedder"
+
+
+TASK_KINDS = (Kind.IMAGE_EMBEDDER, Kind.FACE_DETECTOR, Kind.FACE_EMBEDDER)
+"""What tasks need: a service has one model of each. The text tower follows from the image model, and may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,4 +87,16 @@ class FaceEmbedder(Protocol):
 
     def embed(self, faces: Sequence[Pixels]) -> Vectors:
         """One unit vector per face; each face is [112, 112, 3], aligned by `models.alignment.align`."""
+        ...
+
+
+class TextEmbedder(Protocol):
+    """The tokens of a text to one vector, in the space of an image model: a text tower."""
+
+    name: str
+    longest: int
+    """Most tokens of a text, the start and the end among them."""
+
+    def embed(self, tokens: Sequence[int]) -> Vectors:
+        """[1, 512]: the unit vector of a text."""
         ...

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from media_inference.models.kinds import DIMENSION, FaceDetector, FaceEmbedder, ImageEmbedder, Kind
+from media_inference.models.kinds import DIMENSION, FaceDetector, FaceEmbedder, ImageEmbedder, Kind, TextEmbedder
 from media_inference.models.licence import Licence
 from media_inference.models.self_test import SelfTest
 from media_inference.models.session import Session
 
-Network = ImageEmbedder | FaceDetector | FaceEmbedder
+Network = ImageEmbedder | FaceDetector | FaceEmbedder | TextEmbedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,10 @@ WeightsFile = HubFile | LocalFile | BuiltFile
 class Model:
     """One entry of the catalogue.
 
-    ``network`` makes the network from one session per file, by file name. ``threshold`` is the cosine above which two
+    ``network`` makes the network from one session per graph, by file name. ``threshold`` is the cosine above which two
     vectors of this model are likely the same thing (for a detector: the least confidence of a face); thresholds do not
     carry over between models. ``source`` says where its numbers were taken from. ``licence`` is that of the files with
-    these hashes, not of their repositories. ``self_test`` says what its graphs are
-    asked at load.
+    these hashes, not of their repositories. ``self_test`` says what its graphs are asked at load.
     """
 
     name: str
@@ -72,6 +71,15 @@ class Model:
     dimension: int | None = DIMENSION
     notes: tuple[str, ...] = field(default=())
     self_test: SelfTest = field(default=SelfTest())
+    text_tower: str | None = None
+    """For an image embedder: the text embedder whose vectors lie in the same space, by name."""
+    tokenizer: str | None = None
+    """For a text embedder: the one of its files that is no graph but turns text into tokens."""
+
+    @property
+    def graphs(self) -> tuple[WeightsFile, ...]:
+        """The files that are ONNX graphs."""
+        return tuple(file for file in self.files if file.name != self.tokenizer)
 
     @property
     def built_in(self) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from media_inference.models.golden_picture import golden_picture
-from media_inference.models.session import Session, Tensor
+from media_inference.models.session import Feed, Session, Tensor
 
 Fingerprint = NDArray[np.float32]
 """[M] float32 of length 1."""
@@ -34,7 +34,7 @@ class SelfTest:
     batch: int = 1
     cosine: float = 0.9999
 
-    def feeds(self, session: Session) -> Mapping[str, Tensor] | None:
+    def feeds(self, session: Session) -> Mapping[str, Feed] | None:
         """The input of a graph that takes pictures, None for any other."""
         shape = session.input_shapes[0]
         channels_last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3

@@ -7,6 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Tensor = NDArray[np.float32]
+"""What graphs give, and most take."""
+
+Feed = Tensor | NDArray[np.int32] | NDArray[np.int64]
+"""What a graph takes: numbers of pixels, or of tokens."""
 
 
 class Session(Protocol):
@@ -23,6 +27,11 @@ class Session(Protocol):
         ...
 
     @property
+    def input_types(self) -> tuple[str, ...]:
+        """Element types of the inputs in NumPy's words: ``float32``, ``int64``."""
+        ...
+
+    @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the graph's outputs, in its order."""
         ...
@@ -32,7 +41,7 @@ class Session(Protocol):
         """Shapes of the outputs; None where an axis is free."""
         ...
 
-    def run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def run(self, feeds: Mapping[str, Feed]) -> dict[str, Tensor]:
         """All outputs by name.
 
         Raises `TransientError` (`model_unavailable`) when the engine can't run now.

@@ -14,11 +14,13 @@ from media_inference.api.services import Services
 from media_inference.api.tokens import Access, OpenAccess, TokenVerifier
 from media_inference.artifacts.local_store import LocalStore
 from media_inference.errors import CannotStart
+from media_inference.jobs.outcome import Vector
 from media_inference.processes.caretaker import Caretaker
 from media_inference.processes.chosen_models import collection_models
 from media_inference.processes.health import Health
 from media_inference.processes.media import open_inbox, open_sink
 from media_inference.processes.relays import make_relays
+from media_inference.processes.text import open_text_search
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.outages import OutageRecords
@@ -74,7 +76,11 @@ class ApiServer:
                 workers_here=workers_here,
             )
             sync = None if sink is None else SyncRecords(engine)
-            self._server = _server(_services(settings, JobQueue(engine), sync, health, on_submit))
+            text = open_text_search(settings)
+            undo.callback(text.close)
+            self._server = _server(
+                _services(settings, JobQueue(engine), sync, health, on_submit=on_submit, embed_text=text.embed)
+            )
             # uvicorn heeds them only while it runs, and then raises them again for whoever was here before.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: self.stop())
@@ -108,7 +114,13 @@ class ApiServer:
 
 
 def _services(
-    settings: Settings, queue: JobQueue, sync: SyncRecords | None, health: Health, on_submit: Callable[[], None]
+    settings: Settings,
+    queue: JobQueue,
+    sync: SyncRecords | None,
+    health: Health,
+    *,
+    on_submit: Callable[[], None],
+    embed_text: Callable[[str], Vector],
 ) -> Services:
     return Services(
         queue=queue,
@@ -124,6 +136,7 @@ def _services(
         workers=health.workers,
         outages=health.outages,
         on_submit=on_submit,
+        embed_text=embed_text,
         version=__version__,
         max_upload_bytes=settings.max_image_bytes,
     )

@@ -3,7 +3,7 @@
 from media_inference.errors import CannotStart
 from media_inference.models.catalog import all_models, find_model
 from media_inference.models.custom import load_custom_models
-from media_inference.models.kinds import Kind
+from media_inference.models.kinds import TASK_KINDS, Kind
 from media_inference.models.model import Model
 from media_inference.processes.licences import refuse_unaccepted, refuse_unknown_licences
 from media_inference.queue.job_records import JobRecords
@@ -14,8 +14,8 @@ from media_inference.vectors.store import FACES, IMAGE_EMBEDDINGS
 
 
 def chosen_models(settings: Settings) -> dict[Kind, Model]:
-    """The catalogue's entry for each kind, as the settings name them; raises as `find_chosen` does."""
-    return {kind: find_chosen(settings, kind) for kind in Kind}
+    """What tasks need, as the settings name it, by kind; raises as `find_chosen` does."""
+    return {kind: find_chosen(settings, kind) for kind in TASK_KINDS}
 
 
 def find_chosen(settings: Settings, kind: Kind) -> Model:
@@ -49,6 +49,22 @@ def find_known(settings: Settings, name: str) -> Model:
     if name not in models:
         raise CannotStart(f"no model is called {name!r}; there are {', '.join(models)}")
     return models[name]
+
+
+def find_text_tower(settings: Settings) -> Model | None:
+    """The text tower of the chosen image model, None where it has none; raises as `find_chosen` does."""
+    name = find_chosen(settings, Kind.IMAGE_EMBEDDER).text_tower
+    if name is None:
+        return None
+    tower = find_model(name, Kind.TEXT_EMBEDDER, _custom_models(settings))
+    refuse_unaccepted(tower, settings)
+    return tower
+
+
+def models_to_pull(settings: Settings) -> list[Model]:
+    """What a user expects to have after `models pull`: what tasks need, and the text tower."""
+    tower = find_text_tower(settings)
+    return [*chosen_models(settings).values(), *([] if tower is None else [tower])]
 
 
 def collection_models(settings: Settings) -> dict[str, str]:

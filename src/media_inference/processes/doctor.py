@@ -12,8 +12,8 @@ from rich.table import Table
 from media_inference import __version__
 from media_inference.api.tokens import TokenVerifier
 from media_inference.errors import CannotStart, MediaInferenceError, StoreInUse
-from media_inference.models.kinds import Kind
-from media_inference.processes.chosen_models import find_chosen, refuse_other_models
+from media_inference.models.kinds import TASK_KINDS, Kind
+from media_inference.processes.chosen_models import find_chosen, find_text_tower, refuse_other_models
 from media_inference.processes.console import wide_console
 from media_inference.processes.database import make_data_folder
 from media_inference.processes.media import open_decoder, open_store
@@ -24,6 +24,8 @@ from media_inference.queue.migrate import database_revision, newest_revision
 from media_inference.runtime.device import ENGINES
 from media_inference.runtime.load import load_network
 from media_inference.runtime.session import ENGINE, built_in_devices
+from media_inference.runtime.text_tower import load_text_tower
+from media_inference.runtime.weights import on_disk
 from media_inference.settings import Settings
 from media_inference.vectors.catalog import open_vector_store
 from media_inference.vectors.store import COLLECTIONS
@@ -31,7 +33,7 @@ from media_inference.vectors.store import COLLECTIONS
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. ``ok`` False: it would stop the service."""
+    """One thing that was looked at. ``ok`` False: it would stop the service, or searches by words."""
 
     what: str
     ok: bool
@@ -51,7 +53,8 @@ def examine(settings: Settings) -> list[Finding]:
         _look("database", lambda: _database(settings)),
         _look("tokens", lambda: _tokens(settings)),
         _look("engine", _engine),
-        *(_look(kind.replace("_", " "), partial(_model, kind, settings)) for kind in Kind),
+        *(_look(kind.replace("_", " "), partial(_model, kind, settings)) for kind in TASK_KINDS),
+        _look("text search", lambda: _text_search(settings)),
         _look("decoder", lambda: _decoder(settings)),
         _look("media store", lambda: _media_store(settings)),
         _look("vector store", lambda: _vector_store(settings)),
@@ -118,6 +121,17 @@ def _model(kind: Kind, settings: Settings) -> str:
     model = find_chosen(settings, kind)
     loaded = load_network(model, settings.models_dir, threads=1, device=settings.device)
     return f"{model.name} ({model.licence.name}), runs on {device_of([loaded.provider])}"
+
+
+def _text_search(settings: Settings) -> str:
+    """Off is no error; a tower that is there and can't be used is one, though it stops nothing else."""
+    tower = find_text_tower(settings)
+    if tower is None:
+        return f"off: {settings.image_model} has no text tower"
+    if not on_disk(tower, settings.models_dir):
+        return f"off: {tower.name} is not pulled"
+    loaded = load_text_tower(tower, settings.models_dir, threads=1, device=settings.device)
+    return f"{tower.name} ({tower.licence.name}), runs on {device_of([loaded.provider])}"
 
 
 def _decoder(settings: Settings) -> str:

@@ -16,7 +16,10 @@ from media_inference.runtime.weights import on_disk
 from media_inference.settings import Settings
 
 _INDENT = 4
-_LEGEND = "* chosen by IMAGE_MODEL, FACE_DETECTOR or FACE_MODEL. `media-inference models pull NAME` downloads one."
+_LEGEND = (
+    "* chosen by IMAGE_MODEL, FACE_DETECTOR or FACE_MODEL. The text_embedder is that of IMAGE_MODEL. "
+    "`media-inference models pull NAME` downloads one."
+)
 _NOT_ACCEPTED = (
     "A model whose licence is not accepted can't be used before ACCEPT_MODEL_LICENSE names that licence or the model."
 )
@@ -52,7 +55,9 @@ class ModelRow:
 
 def describe_models(settings: Settings) -> list[ModelRow]:
     """The catalogue and the users' own models."""
+    models = known_models(settings)
     chosen = {settings.image_model, settings.face_detector, settings.face_model}
+    towers = {models[name].text_tower for name in chosen if name in models}
     return [
         ModelRow(
             name=model.name,
@@ -68,9 +73,9 @@ def describe_models(settings: Settings) -> list[ModelRow]:
             threshold_source=model.source,
             origin=_origin(model),
             on_disk=on_disk(model, settings.models_dir),
-            chosen=model.name in chosen,
+            chosen=model.name in chosen | towers,
         )
-        for model in known_models(settings).values()
+        for model in models.values()
     ]
 
 

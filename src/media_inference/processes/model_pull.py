@@ -8,7 +8,7 @@ from rich.text import Text
 
 from media_inference.errors import DownloadFailed
 from media_inference.models.model import HubFile, Model
-from media_inference.processes.chosen_models import chosen_models, find_known, known_models
+from media_inference.processes.chosen_models import find_known, known_models, models_to_pull
 from media_inference.processes.licences import refuse_unaccepted, refuse_unknown_licences
 from media_inference.runtime.hub import pull
 from media_inference.runtime.weights import refuse_missing_own
@@ -16,12 +16,12 @@ from media_inference.settings import Settings
 
 
 def pull_models(settings: Settings, names: Sequence[str]) -> int:
-    """Downloads the named models, or those of the settings; returns the exit code.
+    """Downloads the named models, or those of the settings with the text tower; returns the exit code.
 
     Raises `CannotStart` for an unknown name, or a licence that was not accepted, before anything is downloaded.
     """
     refuse_unknown_licences(settings, known_models(settings).values())
-    wanted = [find_known(settings, name) for name in dict.fromkeys(names)] or list(chosen_models(settings).values())
+    wanted = [find_known(settings, name) for name in dict.fromkeys(names)] or models_to_pull(settings)
     for model in wanted:
         refuse_unaccepted(model, settings)
     console = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -34,7 +34,7 @@ def load_network(
     never. Raises `CannotStart` with one line when a file is missing, is not the pinned one, is no graph, does not give
     what its kind promises or what it gave before, or can't run on the device that was asked for.
     """
-    sessions = {file.name: _open(model, file, models_dir, threads, device) for file in model.files}
+    sessions = {file.name: _open(model, file, models_dir, threads, device) for file in model.graphs}
     # Loaded again on the device that was given first, or not at all.
     resting = {
         file.name: RestingSession(
@@ -42,14 +42,14 @@ def load_network(
             partial(_open, model, file, models_dir, threads, sessions[file.name].device),
             ttl=ttl,
         )
-        for file in (model.files if ttl else ())
+        for file in (model.graphs if ttl else ())
     }
     try:
         network = model.network(model.name, {**sessions, **resting})
     except JobError as error:
         raise CannotStart(f"model {model.name}: its first run failed ({error.message})") from error
     # Last, for a graph of the wrong shape is better explained by its network.
-    for file in model.files:
+    for file in model.graphs:
         session = sessions[file.name]
         check_golden(model, file, session, models_dir=models_dir, provider=session.provider)
     provider = ", ".join(sorted({session.provider for session in sessions.values()}))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import structlog
 
 from media_inference.errors import CannotStart, ErrorCode, TransientError
-from media_inference.models.session import Tensor
+from media_inference.models.session import Feed, Tensor
 from media_inference.runtime.memory import give_back_memory
 from media_inference.runtime.session import OrtSession, Shape
 
@@ -29,6 +29,7 @@ class RestingSession:
     ) -> None:
         self.input_names = session.input_names
         self.input_shapes: tuple[Shape, ...] = session.input_shapes
+        self.input_types = session.input_types
         self.output_names = session.output_names
         self.output_shapes: tuple[Shape, ...] = session.output_shapes
         self._session: OrtSession | None = session
@@ -42,7 +43,7 @@ class RestingSession:
         """Whether it holds an engine now."""
         return self._session is not None
 
-    def run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def run(self, feeds: Mapping[str, Feed]) -> dict[str, Tensor]:
         """As `OrtSession.run`; raises `TransientError` (`model_unavailable`) when the file can't be loaded again."""
         with self._awake() as session:
             return session.run(feeds)

@@ -8,7 +8,7 @@ import structlog
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from media_inference.errors import CannotStart, ErrorCode, PermanentError, TransientError
-from media_inference.models.session import Tensor
+from media_inference.models.session import Feed, Tensor
 from media_inference.runtime.device import (
     OPTIONS,
     PROVIDERS,
@@ -65,6 +65,7 @@ class OrtSession:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self._input_names = tuple(str(node.name) for node in inputs)
         self._input_shapes = tuple(_shape(node.shape) for node in inputs)
+        self._input_types = tuple(_type(node.type) for node in inputs)
         self._output_names = tuple(str(node.name) for node in outputs)
         self._output_shapes = tuple(_shape(node.shape) for node in outputs)
 
@@ -79,6 +80,11 @@ class OrtSession:
         return self._input_shapes
 
     @property
+    def input_types(self) -> tuple[str, ...]:
+        """Element types of the inputs in NumPy's words: ``float32``, ``int64``."""
+        return self._input_types
+
+    @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the graph's outputs, in its order."""
         return self._output_names
@@ -88,7 +94,7 @@ class OrtSession:
         """Shapes of the outputs; None where an axis is free."""
         return self._output_shapes
 
-    def run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def run(self, feeds: Mapping[str, Feed]) -> dict[str, Tensor]:
         """All outputs by name.
 
         Raises `PermanentError` (`internal`) when the graph does not take these inputs and `TransientError`
@@ -153,6 +159,12 @@ def _options(threads: int) -> ort.SessionOptions:
 
 def _shape(dimensions: list[int | str | None]) -> Shape:
     return tuple(size if isinstance(size, int) and size > 0 else None for size in dimensions)
+
+
+def _type(described: str) -> str:
+    """``tensor(float)`` is ``float32``; types that NumPy does not know stay as they are called."""
+    name = described.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(name, name)
 
 
 def _first_line(error: Exception) -> str:

@@ -12,8 +12,9 @@ from media_inference.api.app import create_app
 from media_inference.api.services import Services
 from media_inference.api.tokens import TokenVerifier, create_key_pair, sign
 from media_inference.artifacts.local_store import LocalStore
+from media_inference.errors import NoTextTower
 from media_inference.jobs.job import JsonObject
-from media_inference.jobs.outcome import Artifact, Findings
+from media_inference.jobs.outcome import Artifact, Findings, Vector
 from media_inference.media.folder_inbox import FolderInbox
 from media_inference.models.kinds import DIMENSION
 from media_inference.queue.engine import open_engine
@@ -108,9 +109,14 @@ def services(
         workers=WorkerRecords(engine, patience=30),
         outages=OutageRecords(engine),
         on_submit=lambda: wakes.append("woken"),
+        embed_text=_no_text_tower,
         version="1.2.3",
         max_upload_bytes=MAX_UPLOAD,
     )
+
+
+def _no_text_tower(_text: str) -> Vector:
+    raise NoTextTower("The image model gabor-512 has no text tower: ask by a picture or a vector.")
 
 
 @pytest.fixture
