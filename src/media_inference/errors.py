@@ -51,6 +51,7 @@ class Dependency(StrEnum):
 
     MEDIA_STORE = "media_store"
     VECTOR_STORE = "vector_store"
+    STORAGE = "storage"
 
 
 class MediaInferenceError(Exception):

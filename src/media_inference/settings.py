@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from media_inference.errors import CannotStart
 from media_inference.runtime.device import Device
+from media_inference.room import LEAST_ROOM
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Bytes = Annotated[int, Field(ge=1, le=1 << 40)]
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     database_url: str = ""
     storage_dir: Folder = Path()
     models_dir: Folder = Path("~/.cache/media-inference/models")
+    min_free_bytes: Annotated[int, Field(ge=LEAST_ROOM, le=1 << 40)] = 128 * 1024 * 1024
 
     # Who may do what
     public_key_path: Path | None = None

@@ -126,6 +126,30 @@ def test_more_points_than_one_request_carries_are_all_stored(store: VectorStore)
     assert store.count(FACES) == 1001
 
 
+def test_scrolling_shows_every_point_once_by_rising_id_with_vector_and_payload(store: VectorStore) -> None:
+    numbers = [9_007_199_254_740_999, *range(20), 4_000]
+    uuids = [image_point_id(f"image-{number}") for number in range(20)]
+    stored = {point_id: point(point_id, 1, index) for index, point_id in enumerate([*uuids, *numbers])}
+    store.upsert(FACES, list(stored.values()))
+    store.delete(FACES, [7])
+    pages = list(store.scroll(FACES, page=8))
+    seen = [found for page in pages for found in page]
+    assert [found.id for found in seen] == [*sorted(set(numbers) - {7}), *sorted(uuids, key=str)]
+    assert max(len(page) for page in pages) == 8
+    for found in seen:
+        assert found.payload == stored[found.id].payload
+        np.testing.assert_allclose(found.vector, stored[found.id].vector, atol=1e-6)
+    assert list(store.scroll(IMAGE_EMBEDDINGS)) == []
+
+
+def test_scrolling_goes_on_when_the_next_point_is_deleted_meanwhile(store: VectorStore) -> None:
+    store.upsert(FACES, [point(number, 1, number) for number in range(6)])
+    pages = store.scroll(FACES, page=2)
+    assert [found.id for found in next(pages)] == [0, 1]
+    store.delete(FACES, [2])
+    assert [found.id for page in pages for found in page] == [3, 4, 5]
+
+
 def test_a_reopened_store_gives_the_same_answers(reopen: Reopen) -> None:
     store = reopen()
     store.upsert(FACES, [point(number, 1, number) for number in range(20)])

@@ -21,6 +21,7 @@ from qdrant_edge import (
     Point,
     Query,
     QueryRequest,
+    ScrollRequest,
     UpdateOperation,
 )
 
@@ -93,6 +94,7 @@ class QdrantServer:
             "POST points/delete": _delete,
             "POST points/query": _query,
             "POST points/count": _count,
+            "POST points/scroll": _scroll,
         }
         if request == "GET ":
             return _description(self._shapes[name])
@@ -113,6 +115,18 @@ def _delete(shard: EdgeShard, body: Json) -> Json:
 def _retrieve(shard: EdgeShard, body: Json) -> list[Json]:
     records = shard.retrieve(body["ids"], with_payload=True, with_vector=True)
     return [{"id": _id(record.id), "payload": record.payload, "vector": record.vector} for record in records]
+
+
+def _scroll(shard: EdgeShard, body: Json) -> Json:
+    request = ScrollRequest(
+        offset=body.get("offset"),
+        limit=body["limit"],
+        with_payload=body["with_payload"],
+        with_vector=body["with_vector"],
+    )
+    records, following = shard.scroll(request)
+    points = [{"id": _id(record.id), "payload": record.payload, "vector": record.vector} for record in records]
+    return {"points": points, "next_page_offset": None if following is None else _id(following)}
 
 
 def _query(shard: EdgeShard, body: Json) -> Json:

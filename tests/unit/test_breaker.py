@@ -1,6 +1,7 @@
-"""The circuit breaker between a worker and the media store."""
+"""The circuit breaker between a worker and what it needs."""
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from media_inference.jobs.retry import Backoff
 from media_inference.queue.engine import open_engine
 from media_inference.queue.migrate import migrate
 from media_inference.queue.outages import OutageRecords
+from media_inference.room import no_room
 from media_inference.worker.breaker import Breaker
+from media_inference.worker.breakers import Breakers
 
 
 class Store:
@@ -25,11 +28,12 @@ class Store:
         self.now = 100.0
         self.breaker = self.make_breaker()
 
-    def make_breaker(self) -> Breaker:
+    def make_breaker(self, watch: Callable[[], None] = lambda: None) -> Breaker:
         return Breaker(
             Dependency.MEDIA_STORE,
             self.probe,
             self.outages,
+            watch=watch,
             backoff=Backoff(first=1.0, longest=4.0),
             monotonic=lambda: self.now,
             chance=lambda: 1.0,
@@ -126,6 +130,34 @@ def test_an_attempt_that_ends_while_it_is_open_closes_nothing(store: Store) -> N
     store.trip()
     store.breaker.worked()
     assert not store.breaker.closed()
+
+
+def test_a_watch_that_raises_trips_the_breaker_before_anything_is_tried(store: Store) -> None:
+    store.breaker = store.make_breaker(watch=store.probe)
+    assert store.breaker.closed()
+    store.away = True
+    assert not store.breaker.closed()
+    (outage,) = store.outages.current()
+    assert outage.reason == "nobody there"
+    store.away = False
+    store.now += store.breaker.wait()
+    assert store.breaker.closed()
+    assert store.outages.current() == []
+
+
+def test_breakers_are_closed_while_all_of_them_are_and_each_hears_of_its_own_dependency(store: Store) -> None:
+    disk = Breaker(Dependency.STORAGE, lambda: None, store.outages, monotonic=lambda: store.now, chance=lambda: 1.0)
+    both = Breakers({Dependency.MEDIA_STORE: store.breaker, Dependency.STORAGE: disk})
+    assert (both.closed(), both.wait()) == (True, 0.0)
+    both.trip(no_room("result files"))
+    assert (store.breaker.closed(), disk.closed(), both.closed()) == (True, False, False)
+    assert both.wait() == 0.5
+    (outage,) = store.outages.current()
+    assert (outage.dependency, outage.reason) == (Dependency.STORAGE, "there is no room for result files")
+    store.now += both.wait()
+    assert both.closed()
+    both.worked()
+    assert store.outages.current() == []
 
 
 def test_an_outage_that_could_not_be_taken_off_the_record_is_not_forgotten(store: Store) -> None:

@@ -23,6 +23,7 @@ from media_inference.queue.worker_records import WorkerRecords
 from media_inference.tasks.task import Task
 from media_inference.tasks.toolbox import Toolbox
 from media_inference.worker.breaker import Breaker
+from media_inference.worker.breakers import Breakers
 from media_inference.worker.lease import LeaseKeeper
 from media_inference.worker.loop import WorkerLoop
 from media_inference.worker.run_job import JobRunner
@@ -44,7 +45,8 @@ class Day:
         media.mkdir()
         (media / "1").write_bytes(b"not looked at")
         self.outages = OutageRecords(self.engine)
-        self.breaker = Breaker(Dependency.MEDIA_STORE, lambda: None, self.outages)
+        breaker = Breaker(Dependency.MEDIA_STORE, lambda: None, self.outages)
+        self.breakers = Breakers({Dependency.MEDIA_STORE: breaker})
         self.runner = JobRunner(
             queue=self.queue,
             media=MediaReader(FolderStore(media), Decoder()),
@@ -52,7 +54,7 @@ class Day:
             toolbox=builtin_toolbox(),
             artifacts=LocalStore(folder / "jobs"),
             max_retries=0,
-            on_away=self.breaker.trip,
+            on_away=self.breakers.trip,
         )
 
     def find(self, claim: Claim, _media: Media, _toolbox: Toolbox) -> Findings:
@@ -73,7 +75,7 @@ class Day:
             queue=self.queue,
             runner=self.runner,
             keeper=LeaseKeeper(self.queue, records, "w", interval=60, job_timeout=600),
-            breaker=self.breaker,
+            breakers=self.breakers,
             outages=self.outages,
             work=work,
             stop=stop,

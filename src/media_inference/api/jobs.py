@@ -38,6 +38,7 @@ def create_job(task_type: str, wanted: NewJobRequest, services: Serving, respons
     """Ask for a task on a picture. The job is on disk before the answer leaves."""
     if task_type not in services.task_types:
         raise Problem(ProblemCode.UNKNOWN_TASK_TYPE, f"The task types are {', '.join(services.task_types)}.")
+    services.require_room()
     job = services.queue.submit(NewJob(task_type, wanted.media_store_id, wanted.priority))
     services.on_submit()
     response.headers["Location"] = f"/job/{job.job_id}"

@@ -63,6 +63,7 @@ def add_media(file: Annotated[UploadFile, Depends(_uploaded)], inbox: Inbox, ser
     """Put a picture into the media store; the answer says under which id."""
     if file.size is not None and file.size > services.max_upload_bytes:
         raise Problem(ProblemCode.BODY_TOO_LARGE)
+    services.require_room()
     try:
         return {"media_store_id": inbox.add(file.file)}
     except UploadRefused as refusal:

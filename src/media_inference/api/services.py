@@ -42,6 +42,7 @@ class Services:
     ``task_types``: task type -> one line on what it does. ``models``: collection -> the model that would fill it, named
     as long as it is empty. ``on_submit`` wakes workers after a job is committed; it must neither wait nor raise.
     ``embed_text`` gives the unit vector of a text among those of `image_embeddings`; it raises `TextNotEmbedded`.
+    ``require_room`` raises `TransientError` (`storage_full`) while a disk is full.
     """
 
     queue: JobQueue
@@ -60,6 +61,7 @@ class Services:
     on_submit: Callable[[], None]
     version: str
     max_upload_bytes: int
+    require_room: Callable[[], None] = lambda: None
     max_requests: int = 256
     """Requests in the works at once; more are told to come back."""
     body_seconds: float = 30.0

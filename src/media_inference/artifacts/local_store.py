@@ -17,12 +17,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from media_inference.artifacts.store import StagedArtifacts
-from media_inference.errors import CannotStart, ErrorCode, TransientError
+from media_inference.errors import CannotStart, Dependency, DependencyAway, ErrorCode
 from media_inference.jobs.outcome import Artifact
+from media_inference.room import no_room
 
-_STAGING = ".staging"  # no job_id begins with a dot
+STAGING = ".staging"  # no job_id begins with a dot
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_JOB_ID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
+JOB_ID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 _JOBS_PER_QUESTION = 500
 
 
@@ -31,7 +32,7 @@ class LocalStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._staging = folder / _STAGING
+        self._staging = folder / STAGING
         try:
             self._staging.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -44,12 +45,12 @@ class LocalStore:
         """
         place, staged = self._folder / _checked(job_id), self._staging / _checked(attempt)
         files = [(staged.joinpath(*_parts(artifact.name)), artifact.content) for artifact in artifacts]
-        with _errors_mapped(), _removed_on_error(staged):
+        with disk_errors_mapped(), _removed_on_error(staged):
             for path, content in files:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _write(path, content)
+                write_synced(path, content)
             for folder, _, _ in os.walk(staged):
-                _sync_folder(Path(folder))
+                sync_folder(Path(folder))
         return _Staged(staged, place, sum(len(content) for _, content in files))
 
     def path(self, job_id: str, name: str) -> Path | None:
@@ -65,13 +66,13 @@ class LocalStore:
     def remove(self, job_id: str) -> tuple[int, int]:
         """Removes a job's files; returns (files, bytes)."""
         place, gone = self._folder / _checked(job_id), self._staging / f"{uuid4()}.removed"
-        with _errors_mapped():
+        with disk_errors_mapped():
             sizes = _sizes(place)
             try:
                 place.rename(gone)
             except FileNotFoundError:
                 return 0, 0
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
             shutil.rmtree(gone, ignore_errors=True)  # what stays behind is swept later
         return len(sizes), sum(sizes)
 
@@ -81,11 +82,11 @@ class LocalStore:
         ``exists`` tells which of the given job ids have a row. Young folders are left alone: their row may be on its
         way. So is whatever does not have a UUID for its name: it is not ours.
         """
-        with _errors_mapped():
+        with disk_errors_mapped():
             stale = _older(self._staging, older_than_seconds)
             for path in stale:
                 _remove_any(path)
-            jobs = [path.name for path in _older(self._folder, older_than_seconds) if _JOB_ID.fullmatch(path.name)]
+            jobs = [path.name for path in _older(self._folder, older_than_seconds) if JOB_ID.fullmatch(path.name)]
         existing = _existing(jobs, exists)
         orphans = [job_id for job_id in jobs if job_id not in existing]
         for job_id in orphans:
@@ -95,9 +96,9 @@ class LocalStore:
     def check(self) -> None:
         """Raises when the folder can't be written."""
         probe = self._staging / f"{uuid4()}.check"
-        with _errors_mapped():
+        with disk_errors_mapped():
             try:
-                _write(probe, b"writable")
+                write_synced(probe, b"writable")
             finally:
                 probe.unlink(missing_ok=True)
 
@@ -113,12 +114,12 @@ class _Staged:
     def promote(self) -> None:
         """Makes them the job's files, in place of any older ones."""
         older = self._staged.with_name(self._staged.name + ".older")
-        with _errors_mapped():
+        with disk_errors_mapped():
             if self._place.exists():
                 self._place.rename(older)
             if self._staged.exists():
                 self._staged.rename(self._place)
-            _sync_folder(self._place.parent)
+            sync_folder(self._place.parent)
             shutil.rmtree(older, ignore_errors=True)  # what stays behind is swept later
 
     def discard(self) -> None:
@@ -136,14 +137,16 @@ def _parts(name: str) -> list[str]:
     return [_checked(part) for part in name.split("/")]
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_synced(path: Path, content: bytes) -> None:
+    """Writes a new file, on disk on return."""
     with path.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Makes the names in a folder durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -191,11 +194,15 @@ def _removed_on_error(staged: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _errors_mapped() -> Iterator[None]:
-    """Every error of the disk is `storage_full`, the only code a client knows for it; the message tells them apart."""
+def disk_errors_mapped() -> Iterator[None]:
+    """Every error of the disk is `storage_full`, the only code a client knows for it; the message tells them apart.
+
+    None is the fault of a job: whatever the disk refuses now, it would refuse the next one too.
+    """
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        message = "there is no room for result files" if full else "result files can't be written now"
-        raise TransientError(ErrorCode.STORAGE_FULL, message) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise no_room("result files") from error
+        message = "result files can't be written now"
+        raise DependencyAway(Dependency.STORAGE, ErrorCode.STORAGE_FULL, message) from error

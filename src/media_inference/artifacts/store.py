@@ -23,7 +23,7 @@ class StagedArtifacts(Protocol):
 
 
 class ArtifactStore(Protocol):
-    """The files of jobs. Methods that write raise `TransientError` (`storage_full`) when there is no room."""
+    """The files of jobs. Methods that write raise `DependencyAway` (``storage``) while there is no room."""
 
     def stage(self, job_id: str, attempt: str, artifacts: Sequence[Artifact]) -> StagedArtifacts:
         """Writes the files of one attempt out of sight, fsynced; ``attempt`` is the lease token."""

@@ -19,17 +19,20 @@ from media_inference.processes.caretaker import Caretaker
 from media_inference.processes.chosen_models import collection_models
 from media_inference.processes.health import Health
 from media_inference.processes.media import open_inbox, open_sink
+from media_inference.processes.publishing import sole_publisher
 from media_inference.processes.relays import make_relays
 from media_inference.processes.text import open_text_search
+from media_inference.processes.rooms import database_file, rooms_to_accept
+from media_inference.processes.vectors import open_vectors
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.outages import OutageRecords
 from media_inference.queue.sync import SyncRecords
 from media_inference.queue.wake import Wake
 from media_inference.queue.worker_records import WorkerRecords
+from media_inference.room import require_all
 from media_inference.settings import Settings
 from media_inference.tasks.catalog import TASKS
-from media_inference.vectors.catalog import open_vector_store
 
 _CLOSE_CONNECTIONS_WITHIN = 5
 _CUT_OFF_AFTER = 2.0
@@ -55,8 +58,9 @@ class ApiServer:
     ) -> None:
         with ExitStack() as undo:
             self._socket = undo.enter_context(_listen(*address))
-            vectors = open_vector_store(settings.qdrant_url, settings.qdrant_dir, timeout=settings.qdrant_timeout)
+            vectors = open_vectors(settings)
             undo.callback(vectors.close)
+            undo.enter_context(sole_publisher(database_file(engine)))
             records, artifacts = JobRecords(engine), LocalStore(settings.storage_dir)
             self._caretaker = Caretaker(artifacts, records)
             sink = open_sink(settings)
@@ -73,6 +77,7 @@ class ApiServer:
                 outages=OutageRecords(engine),
                 workers=WorkerRecords(engine, patience=settings.lease_seconds),
                 inbox=open_inbox(settings),
+                rooms=rooms_to_accept(settings, engine),
                 workers_here=workers_here,
             )
             sync = None if sink is None else SyncRecords(engine)
@@ -135,6 +140,7 @@ def _services(
         checks=health.checks(),
         workers=health.workers,
         outages=health.outages,
+        require_room=lambda: require_all(health.rooms),
         on_submit=on_submit,
         embed_text=embed_text,
         version=__version__,

@@ -18,6 +18,7 @@ from media_inference.processes.console import wide_console
 from media_inference.processes.database import make_data_folder
 from media_inference.processes.media import open_decoder, open_store
 from media_inference.processes.networks import device_of
+from media_inference.processes.vectors import open_vectors
 from media_inference.queue.engine import open_engine, sqlite_module, wal_is_safe
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.migrate import database_revision, newest_revision
@@ -27,7 +28,6 @@ from media_inference.runtime.session import ENGINE, built_in_devices
 from media_inference.runtime.text_tower import load_text_tower
 from media_inference.runtime.weights import on_disk
 from media_inference.settings import Settings
-from media_inference.vectors.catalog import open_vector_store
 from media_inference.vectors.store import COLLECTIONS
 
 
@@ -156,7 +156,7 @@ def _media_store(settings: Settings) -> str:
 
 def _vector_store(settings: Settings) -> str:
     try:
-        store = open_vector_store(settings.qdrant_url, settings.qdrant_dir, timeout=settings.qdrant_timeout)
+        store = open_vectors(settings)
     except StoreInUse:
         return f"embedded in {settings.qdrant_dir}, in use by a running service"
     try:

@@ -13,6 +13,7 @@ from media_inference.queue.job_records import JobRecords
 from media_inference.queue.migrate import newest_revision
 from media_inference.queue.outages import OutageRecords
 from media_inference.queue.worker_records import WorkerRecords
+from media_inference.room import Room, require_all
 from media_inference.vectors.store import COLLECTIONS, VectorStore
 
 Details = dict[str, object]
@@ -23,7 +24,7 @@ class Health:
     """The checks of one process. Each returns details, or raises when what it looks at is broken.
 
     ``inbox``: the built-in media store, if that is the one in use. ``workers_here`` counts the worker processes of this
-    process, and is None where workers run elsewhere and may come and go.
+    process, and is None where workers run elsewhere and may come and go. ``rooms``: the disks that must have room left.
     """
 
     records: JobRecords
@@ -33,6 +34,7 @@ class Health:
     outages: OutageRecords
     workers: WorkerRecords
     inbox: FolderInbox | None
+    rooms: Sequence[Room]
     workers_here: Callable[[], int] | None
 
     def checks(self) -> dict[str, Check]:
@@ -41,6 +43,7 @@ class Health:
             "database": self._database,
             "vector_store": self._vector_store,
             "files": self._files,
+            "storage": self._storage,
             "publisher": self._publisher,
             "workers": self._workers,
             "media_store": self._media_store,
@@ -58,6 +61,11 @@ class Health:
     def _files(self) -> Details:
         self.artifacts.check()
         return {}
+
+    def _storage(self) -> Details:
+        require_all(self.rooms)
+        self._refuse_outage(Dependency.STORAGE)
+        return {"free_bytes": min(room.free() for room in self.rooms)}
 
     def _publisher(self) -> Details:
         if not all(relay.state().running for relay in self.relays):

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import sqlalchemy as sa
@@ -17,20 +18,24 @@ from media_inference.artifacts.local_store import LocalStore
 from media_inference.errors import CannotStart, Dependency
 from media_inference.media.decoder import Decoder
 from media_inference.media.reader import MediaReader
+from media_inference.media.store import MediaStore
 from media_inference.processes.chosen_models import refuse_other_models
 from media_inference.processes.cores import usable_cores
 from media_inference.processes.database import open_database
 from media_inference.processes.logs import set_up_logs
 from media_inference.processes.media import open_decoder, open_store
 from media_inference.processes.networks import load_toolbox
+from media_inference.processes.rooms import rooms_to_work
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.outages import OutageRecords
 from media_inference.queue.wake import Wake
 from media_inference.queue.worker_records import WorkerRecord, WorkerRecords
+from media_inference.room import Room, require_all
 from media_inference.settings import Settings, load_settings
 from media_inference.tasks.catalog import TASKS
 from media_inference.worker.breaker import Breaker
+from media_inference.worker.breakers import Breakers
 from media_inference.worker.lease import LeaseKeeper
 from media_inference.worker.loop import WorkerLoop
 from media_inference.worker.run_job import JobRunner
@@ -81,16 +86,16 @@ def _work(settings: Settings, arguments: argparse.Namespace) -> None:
         outages = OutageRecords(engine)
         store = open_store(settings)
         cleanup.callback(store.close)
-        breaker = Breaker(Dependency.MEDIA_STORE, store.check, outages)
-        breaker.resume()
+        artifacts = LocalStore(settings.storage_dir)
+        breakers = _breakers(store, artifacts, rooms_to_work(settings, engine), outages)
         runner = JobRunner(
             queue=JobQueue(engine, uploads=settings.media_is_remote),
             media=MediaReader(store, _warm_decoder(settings, cleanup)),
             tasks=TASKS,
             toolbox=toolbox,
-            artifacts=LocalStore(settings.storage_dir),
+            artifacts=artifacts,
             max_retries=settings.worker_max_retries,
-            on_away=breaker.trip,
+            on_away=breakers.trip,
         )
         worker = WorkerRecord(arguments.worker_id, device, toolbox.models())
         loop = WorkerLoop(
@@ -98,7 +103,7 @@ def _work(settings: Settings, arguments: argparse.Namespace) -> None:
             queue=runner.queue,
             runner=runner,
             keeper=_keeper(settings, engine, worker, cleanup),
-            breaker=breaker,
+            breakers=breakers,
             outages=outages,
             work=Wake(arguments.work_fd, None),
             stop=stop,
@@ -120,6 +125,24 @@ def _heed_sigterm() -> tuple[threading.Event, Wake]:
 
     signal.signal(signal.SIGTERM, on_sigterm)
     return told_to_stop, stop
+
+
+def _breakers(store: MediaStore, artifacts: LocalStore, rooms: Sequence[Room], outages: OutageRecords) -> Breakers:
+    def watch_room() -> None:
+        require_all(rooms)
+
+    def probe_storage() -> None:
+        watch_room()
+        artifacts.check()
+
+    breakers = Breakers(
+        {
+            Dependency.MEDIA_STORE: Breaker(Dependency.MEDIA_STORE, store.check, outages),
+            Dependency.STORAGE: Breaker(Dependency.STORAGE, probe_storage, outages, watch=watch_room),
+        }
+    )
+    breakers.resume()
+    return breakers
 
 
 def _warm_decoder(settings: Settings, cleanup: ExitStack) -> Decoder:

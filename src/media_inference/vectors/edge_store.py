@@ -1,6 +1,5 @@
 """The embedded vector store: one Qdrant Edge shard per collection."""
 
-import fcntl
 import os
 import shutil
 import threading
@@ -20,16 +19,22 @@ from qdrant_edge import (
     Query,
     QueryRequest,
     Record,
+    ScrollRequest,
     UpdateOperation,
 )
 from qdrant_edge import Point as EdgePoint
 
-from media_inference.errors import CannotStart, ErrorCode, StoreInUse, TransientError
+from media_inference.errors import CannotStart, DependencyAway, ErrorCode, StoreInUse, TransientError
+from media_inference.file_lock import hold
 from media_inference.jobs.outcome import PointId, Vector
 from media_inference.models.kinds import DIMENSION
+from media_inference.room import LEAST_ROOM, Room
 from media_inference.vectors.store import COLLECTIONS, Hit, Point
 
 _HALF_MADE = ".new"
+
+_BYTES_PER_POINT = 16 * 1024
+"""What a point may take, twice its vector and payload with room to spare: it goes into the log and into a segment."""
 
 
 class EdgeStore:
@@ -37,13 +42,18 @@ class EdgeStore:
 
     Raises `CannotStart` when another process holds them or a shard can't be opened. Searches are exact: the index that
     would make them approximate is only built by `EdgeShard.optimize`, which nothing here calls.
+
+    The engine maps files that have holes, and a disk that can't fill one ends the process (SIGBUS, seen on 0.9.0): so
+    it is asked to write only while the disk has ``min_free`` bytes left, and opened only with `LEAST_ROOM`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, min_free: int = LEAST_ROOM) -> None:
         self._lock = threading.Lock()
-        self._ownership = _own(folder)
+        self._room = Room(folder, "vectors", min_free)
+        self._ownership: int | None = _own(folder)
         self._shards: dict[str, EdgeShard] = {}
         try:
+            _require_room_to_open(folder)
             for collection in COLLECTIONS:
                 self._shards[collection] = _open_shard(folder / collection)
         except CannotStart:
@@ -54,7 +64,7 @@ class EdgeStore:
         """Stores the points, replacing those of the same ids; they are searchable and durable on return."""
         if points:
             edge_points = [EdgePoint(point.id, point.vector.tolist(), point.payload) for point in points]
-            self._update(collection, UpdateOperation.upsert_points(edge_points))
+            self._update(collection, UpdateOperation.upsert_points(edge_points), len(points) * _BYTES_PER_POINT)
 
     def delete(self, collection: str, ids: Sequence[PointId]) -> None:
         """Removes points; unknown ids are no error."""
@@ -65,6 +75,19 @@ class EdgeStore:
         """The points that exist, in any order."""
         with self._shard(collection) as shard:
             return [_point(record) for record in shard.retrieve(list(ids), with_payload=True, with_vector=True)]
+
+    def scroll(self, collection: str, page: int = 500) -> Iterator[list[Point]]:
+        """All points in pages, by rising id."""
+        start: PointId | None = None
+        while True:
+            request = ScrollRequest(offset=start, limit=page, with_payload=True, with_vector=True)
+            with self._shard(collection) as shard:
+                records, following = shard.scroll(request)
+            if records:
+                yield [_point(record) for record in records]
+            if following is None:
+                return
+            start = _point_id(following)
 
     def search(
         self,
@@ -106,8 +129,9 @@ class EdgeStore:
                 os.close(self._ownership)
                 self._ownership = None
 
-    def _update(self, collection: str, operation: UpdateOperation) -> None:
+    def _update(self, collection: str, operation: UpdateOperation, size: int = 0) -> None:
         with self._shard(collection) as shard:
+            self._room.require(size)
             shard.update(operation)
             # An update alone lies in a mapped write-ahead log that is not synced (seen with strace on 0.9.0): it
             # survives a kill, but not a power cut.
@@ -121,23 +145,30 @@ class EdgeStore:
                 raise _unavailable("the vector store is closed")
             try:
                 yield shard
+            except DependencyAway:
+                raise
             except Exception as error:  # the engine raises nothing narrower
                 raise _unavailable("the vector store could not answer") from error
 
 
-def _own(folder: Path) -> int | None:
+def _own(folder: Path) -> int:
     """Takes the folder for this process until the returned descriptor is closed, or the process ends however it may."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return hold(folder / ".lock")
+    except BlockingIOError as error:
+        raise _held_elsewhere(folder) from error
     except OSError as error:
         raise CannotStart(f"the vector store in {folder} can't be opened: {error.strerror}") from error
+
+
+def _require_room_to_open(folder: Path) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise _held_elsewhere(folder) from error
-    return descriptor
+        Room(folder, "vectors").require()
+    except DependencyAway as error:
+        raise CannotStart(
+            f"the vector store in {folder} can't be opened: its disk needs {LEAST_ROOM >> 20} MiB of room; free some"
+        ) from error
 
 
 def _open_shard(path: Path) -> EdgeShard:

@@ -54,6 +54,18 @@ class ServerStore:
         with self._server() as server:
             return [_point(record) for record in server.retrieve(collection, list(ids), with_vectors=True)]
 
+    def scroll(self, collection: str, page: int = 500) -> Iterator[list[Point]]:
+        """All points in pages, by rising id."""
+        start: PointId | None = None
+        while True:
+            with self._server() as server:
+                records, following = server.scroll(collection, limit=page, offset=start, with_vectors=True)
+            if records:
+                yield [_point(record) for record in records]
+            if following is None:
+                return
+            start = _point_id(following)
+
     def search(
         self,
         collection: str,

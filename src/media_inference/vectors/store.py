@@ -1,6 +1,6 @@
 """Where vectors are searched."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,13 @@ class VectorStore(Protocol):
 
     def retrieve(self, collection: str, ids: Sequence[PointId]) -> list[Point]:
         """The points that exist, in any order."""
+        ...
+
+    def scroll(self, collection: str, page: int = 500) -> Iterator[list[Point]]:
+        """All points in pages, by rising id: numbers first, then UUIDs.
+
+        What changes meanwhile may or may not be seen; what does not is seen once.
+        """
         ...
 
     def search(

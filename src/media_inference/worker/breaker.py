@@ -1,4 +1,4 @@
-"""The circuit breaker between a worker and the media store."""
+"""The circuit breaker between a worker and one dependency."""
 
 import random
 import time
@@ -19,6 +19,7 @@ class Breaker:
     While it is open nothing is claimed; ``probe`` is tried after growing delays and raises `TransientError` as long as
     the dependency is away. The outage is on record for everybody to see. A dependency may answer the probe and still
     refuse all work (429): until `worked` says that something got through, each trip waits longer than the one before.
+    ``watch`` costs next to nothing: it is asked before each claim, and trips the breaker when it raises.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Breaker:
         probe: Callable[[], None],
         outages: OutageRecords,
         *,
+        watch: Callable[[], None] = lambda: None,
         backoff: Backoff | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -34,6 +36,7 @@ class Breaker:
         self._dependency = dependency
         self._probe = probe
         self._outages = outages
+        self._watch = watch
         self._backoff = backoff or Backoff(first=0.5, longest=5.0)
         self._monotonic = monotonic
         self._chance = chance
@@ -60,7 +63,7 @@ class Breaker:
     def closed(self) -> bool:
         """Whether work may go on; probes when it is time to."""
         if not self._open:
-            return True
+            return self._still_well()
         if self._monotonic() < self._next_try:
             return False
         try:
@@ -70,6 +73,14 @@ class Breaker:
             return False
         self._outages.end(self._dependency)
         self._open = False
+        return True
+
+    def _still_well(self) -> bool:
+        try:
+            self._watch()
+        except TransientError as error:
+            self.trip(error)
+            return False
         return True
 
     def worked(self) -> None:

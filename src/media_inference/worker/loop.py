@@ -11,7 +11,7 @@ from media_inference.errors import DatabaseUnavailable, Dependency
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.outages import OutageRecords
 from media_inference.queue.wake import Wake, wait_for
-from media_inference.worker.breaker import Breaker
+from media_inference.worker.breakers import Breakers
 from media_inference.worker.lease import LeaseKeeper
 from media_inference.worker.run_job import JobRunner
 
@@ -29,7 +29,7 @@ class WorkerLoop:
     queue: JobQueue
     runner: JobRunner
     keeper: LeaseKeeper
-    breaker: Breaker
+    breakers: Breakers
     outages: OutageRecords
     work: Wake
     stop: Wake
@@ -52,8 +52,8 @@ class WorkerLoop:
             somebody_rings = wait_for(self.work, self.stop, timeout=0 if worked else self._pause())
 
     def _pause(self) -> float:
-        """Seconds to wait for a ring: until the next poll, or the breaker's next probe."""
-        return min(self.poll_interval, self.breaker.wait() or self.poll_interval)
+        """Seconds to wait for a ring: until the next poll, or the next probe of a breaker."""
+        return min(self.poll_interval, self.breakers.wait() or self.poll_interval)
 
     def _blocked(self) -> list[str]:
         """Task types whose vectors could not be stored now: their jobs wait as pending."""
@@ -67,7 +67,7 @@ class WorkerLoop:
             log.warning("job.released", action="release_worker", job_id=job_id, worker_id=self.worker_id)
 
     def _work_once(self) -> bool:
-        if not self.breaker.closed():
+        if not self.breakers.closed():
             return False
         claim = self.queue.claim(self.worker_id, without=self._blocked())
         if claim is None:
@@ -75,7 +75,7 @@ class WorkerLoop:
         begun = time.perf_counter()
         with self.keeper.holding(claim):
             ending = self.runner.run(claim)
-        self.breaker.worked()
+        self.breakers.worked()
         self.on_outcome()
         log.info(
             "job.done",
