@@ -140,6 +140,25 @@ def token(
 
 
 @app.command()
+def audit(
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what is found, from what the database has.")] = False,
+    without_vectors: Annotated[
+        bool, typer.Option("--without-vectors", help="Leave the vector store out: a running service holds it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare database, vectors and files both ways; exit 1 when something is wrong and left so."""
+    from media_inference.processes.audit import print_report, run_audit
+
+    report = run_audit(_start(), fix=fix, with_vectors=not without_vectors)
+    if as_json:
+        typer.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        print_report(report)
+    raise typer.Exit(1 if report.left else 0)
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Look at every dependency and setting; exit 1 when something would stop the service."""
     from media_inference.processes.doctor import examine, print_findings

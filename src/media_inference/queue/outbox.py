@@ -15,7 +15,7 @@ from media_inference.jobs.job import Claim, JobStatus
 from media_inference.jobs.outcome import Embedding, EmbeddingSet, PointId
 from media_inference.queue.clock import Clock, wall_clock
 from media_inference.queue.engine import reading, writing
-from media_inference.queue.tables import collections, embedding_sets, embeddings, jobs, outbox
+from media_inference.queue.tables import collections, embedding_sets, embeddings, jobs, outbox, queue
 
 VECTORS = "vectors"
 
@@ -134,7 +134,7 @@ class Outbox:
             self._forget_replaced(tx, entry)
             tx.execute(
                 jobs.update()
-                .where(jobs.c.job_id == entry.job_id, jobs.c.status == JobStatus.PROCESSING)
+                .where(jobs.c.job_id == entry.job_id, jobs.c.status == JobStatus.PROCESSING, ~_is_worked_on())
                 .values(status=JobStatus.COMPLETED, completed_at=now)
             )
 
@@ -145,6 +145,11 @@ class Outbox:
         )
         replaced = sa.and_(*_of_same_item(entry), embedding_sets.c.published_at.is_not(None))
         tx.execute(embedding_sets.delete().where(replaced, embedding_sets.c.set_id < tx.scalar(published)))
+
+
+def _is_worked_on() -> sa.ColumnElement[bool]:
+    """A job that runs again is completed by its new outcome, not by an entry of the old one."""
+    return sa.exists().where(queue.c.job_id == jobs.c.job_id)
 
 
 def _of_same_item(entry: OutboxEntry) -> tuple[sa.ColumnElement[bool], ...]:

@@ -127,6 +127,7 @@ outbox = sa.Table(
     sa.Column("set_id", sa.ForeignKey("embedding_sets.set_id", ondelete="CASCADE"), nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Index(None, "topic", "entry_id"),
+    sa.Index(None, "set_id"),
     sqlite_autoincrement=True,
 )
 

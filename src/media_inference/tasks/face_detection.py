@@ -4,7 +4,7 @@ from media_inference.jobs.job import Claim
 from media_inference.jobs.outcome import Findings
 from media_inference.media.reader import Media
 from media_inference.tasks.faces import crop_faces, find_faces
-from media_inference.tasks.files import crop_file
+from media_inference.tasks.files import crop_file, crop_names
 from media_inference.tasks.task import Task
 from media_inference.tasks.toolbox import Toolbox
 
@@ -25,5 +25,9 @@ def detect_faces(_claim: Claim, media: Media, toolbox: Toolbox) -> Findings:
 
 
 FACE_DETECTION = Task(
-    "face_detection", "Boxes, five landmarks and crops of the faces in the picture.", detect_faces, makes_vectors=False
+    "face_detection",
+    "Boxes, five landmarks and crops of the faces in the picture.",
+    detect_faces,
+    makes_vectors=False,
+    files=crop_names,
 )

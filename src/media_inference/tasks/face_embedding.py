@@ -10,7 +10,7 @@ from media_inference.media.reader import Media
 from media_inference.models.alignment import align
 from media_inference.models.kinds import DIMENSION, FaceEmbedder
 from media_inference.tasks.faces import Face, crop_faces, find_faces
-from media_inference.tasks.files import crop_file, vector_file
+from media_inference.tasks.files import crop_file, crop_names, face_vector_name, face_vector_names, vector_file
 from media_inference.tasks.task import Task
 from media_inference.tasks.toolbox import Toolbox
 from media_inference.vectors.point_ids import face_point_id, payload_media_id
@@ -28,7 +28,7 @@ def embed_faces(claim: Claim, media: Media, toolbox: Toolbox) -> Findings:
     points = [_point(claim, face, vector, embedder.name) for face, vector in zip(found.faces, vectors, strict=True)]
     files: list[Artifact] = []
     for face, crop, vector in zip(found.faces, crops, vectors, strict=True):
-        files += [crop_file(face.index, crop), vector_file(f"faces/{face.index}.bin", vector)]
+        files += [crop_file(face.index, crop), vector_file(face_vector_name(face.index), vector)]
     return Findings(
         result={
             "faces": [
@@ -68,5 +68,9 @@ def _point(claim: Claim, face: Face, vector: Vector, model: str) -> Embedding:
 
 
 FACE_EMBEDDING = Task(
-    "face_embedding", "One 512-d vector per face in the picture, searchable.", embed_faces, makes_vectors=True
+    "face_embedding",
+    "One 512-d vector per face in the picture, searchable.",
+    embed_faces,
+    makes_vectors=True,
+    files=lambda result: {**crop_names(result), **face_vector_names(result)},
 )

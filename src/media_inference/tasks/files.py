@@ -1,8 +1,11 @@
 """The files that tasks leave beside a result."""
 
+from media_inference.jobs.job import JsonObject
 from media_inference.jobs.outcome import Artifact, Vector
 from media_inference.media.jpeg import encode_jpeg
 from media_inference.models.kinds import Pixels
+
+VECTOR_FILE = "embedding.bin"
 
 
 def vector_file(name: str, vector: Vector) -> Artifact:
@@ -12,4 +15,23 @@ def vector_file(name: str, vector: Vector) -> Artifact:
 
 def crop_file(index: int, crop: Pixels) -> Artifact:
     """A face's crop as ``faces/{index}.jpg``."""
-    return Artifact(f"faces/{index}.jpg", encode_jpeg(crop))
+    return Artifact(_crop_name(index), encode_jpeg(crop))
+
+
+def face_vector_name(index: int) -> str:
+    """Where the vector of a face goes."""
+    return f"faces/{index}.bin"
+
+
+def crop_names(result: JsonObject) -> dict[str, None]:
+    """The crops that a result with faces promises."""
+    return dict.fromkeys(_crop_name(index) for index in range(result["face_count"]))
+
+
+def face_vector_names(result: JsonObject) -> dict[str, int]:
+    """The vector files that a result with embedded faces promises, each with its place in the embedding set."""
+    return {face_vector_name(index): index for index in range(result["face_count"])}
+
+
+def _crop_name(index: int) -> str:
+    return f"faces/{index}.jpg"

@@ -3,7 +3,7 @@
 from media_inference.jobs.job import Claim
 from media_inference.jobs.outcome import Embedding, EmbeddingSet, Findings
 from media_inference.media.reader import Media
-from media_inference.tasks.files import vector_file
+from media_inference.tasks.files import VECTOR_FILE, vector_file
 from media_inference.tasks.task import Task
 from media_inference.tasks.toolbox import Toolbox
 from media_inference.vectors.point_ids import image_point_id, payload_media_id
@@ -31,10 +31,14 @@ def embed_image(claim: Claim, media: Media, toolbox: Toolbox) -> Findings:
         },
         model=embedder.name,
         embedding_set=EmbeddingSet(IMAGE_EMBEDDINGS, embedder.name, (Embedding(point_id, vector, payload),)),
-        artifacts=(vector_file("embedding.bin", vector),),
+        artifacts=(vector_file(VECTOR_FILE, vector),),
     )
 
 
 IMAGE_EMBEDDING = Task(
-    "image_embedding", "One 512-d vector of the whole picture, searchable.", embed_image, makes_vectors=True
+    "image_embedding",
+    "One 512-d vector of the whole picture, searchable.",
+    embed_image,
+    makes_vectors=True,
+    files=lambda _result: {VECTOR_FILE: 0},
 )

@@ -1,0 +1,1 @@
+"""what is kept -> what is wrong with it, and mended"""

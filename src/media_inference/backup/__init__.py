@@ -1,0 +1,1 @@
+"""live service -> folder that brings it back"""

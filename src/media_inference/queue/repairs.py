@@ -1,0 +1,63 @@
+"""Changes that only a repair makes: a job runs again, a set is published again. Part of a writing transaction."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from media_inference.jobs.job import JobStatus
+from media_inference.queue.clock import Clock, wall_clock
+from media_inference.queue.engine import writing
+from media_inference.queue.outbox import VECTORS
+from media_inference.queue.tables import embedding_sets, jobs, outbox, queue
+
+Id = str | int
+
+
+class Repairs:
+    """The repairs as the audit asks for them, one transaction each."""
+
+    def __init__(self, engine: sa.Engine, clock: Clock = wall_clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def run_again(self, job_ids: Sequence[Id]) -> None:
+        """Puts completed jobs back into the queue: what they promise can't be made from the database."""
+        with writing(self._engine) as tx:
+            completed = sa.select(jobs.c.job_id).where(
+                jobs.c.job_id.in_(job_ids),
+                jobs.c.status == JobStatus.COMPLETED,
+                jobs.c.job_id.not_in(sa.select(queue.c.job_id)),
+            )
+            run_again(tx, tx.scalars(completed).all(), self._clock())
+
+    def publish_again(self, set_ids: Sequence[int]) -> None:
+        """Puts published sets back into the outbox, in the order of their ids."""
+        with writing(self._engine) as tx:
+            there = sa.select(embedding_sets.c.set_id).where(embedding_sets.c.set_id.in_(set_ids))
+            publish_again(tx, tx.scalars(there).all(), self._clock())
+
+
+def run_again(tx: sa.Connection, job_ids: Sequence[Id], _now: int) -> None:
+    """Makes jobs pending, with all their tries before them; they go to the end of the queue."""
+    tx.execute(
+        jobs.update()
+        .where(jobs.c.job_id.in_(job_ids))
+        .values(status=JobStatus.PENDING, started_at=None, completed_at=None, failures=0, crashes=0, releases=0)
+    )
+    waiting = sa.select(*jobs.c["job_id", "priority"]).where(jobs.c.job_id.in_(job_ids)).order_by(jobs.c.created_at)
+    tx.execute(queue.insert().from_select(["job_id", "priority"], waiting))
+
+
+def complete(tx: sa.Connection, job_ids: Sequence[Id], now: int) -> None:
+    """Completes settled jobs."""
+    tx.execute(jobs.update().where(jobs.c.job_id.in_(job_ids)).values(status=JobStatus.COMPLETED, completed_at=now))
+
+
+def publish_again(tx: sa.Connection, set_ids: Sequence[Id], now: int) -> None:
+    """Puts sets into the outbox that are not in it, in the order of their ids."""
+    waiting = set(tx.scalars(sa.select(outbox.c.set_id).where(outbox.c.set_id.in_(set_ids))))
+    rows = [
+        {"topic": VECTORS, "set_id": set_id, "created_at": now} for set_id in sorted(set(set_ids) - waiting, key=int)
+    ]
+    if rows:
+        tx.execute(outbox.insert(), rows)
