@@ -159,6 +159,31 @@ def audit(
 
 
 @app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="Where it goes: a folder that is not there yet.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a backup while the service goes on: database, files, photos of the built-in store, keys."""
+    from media_inference.processes.backup import run_backup
+
+    raise typer.Exit(run_backup(_start(), folder.absolute(), as_json=as_json))
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="A backup.")],
+    into: Annotated[Path | None, typer.Option(help="The data folder; DATABASE_DIR without it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a backup back into an empty data folder, and make its vectors."""
+    from media_inference.processes.backup import run_restore
+
+    settings = load_settings() if into is None else load_settings(database_dir=into)
+    set_up_logs(settings)
+    raise typer.Exit(run_restore(settings, folder.absolute(), as_json=as_json))
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Look at every dependency and setting; exit 1 when something would stop the service."""
     from media_inference.processes.doctor import examine, print_findings

@@ -29,8 +29,12 @@ class Room:
             raise no_room(self.what)
 
     def free(self) -> int:
-        """Bytes that this process may still write."""
-        disk = os.statvfs(self.folder)
+        """Bytes that this process may still write. Raises `DependencyAway` (``storage``) when nobody can tell."""
+        try:
+            disk = os.statvfs(self.folder)
+        except OSError as error:
+            message = f"the disk for {self.what} does not answer"
+            raise DependencyAway(Dependency.STORAGE, ErrorCode.STORAGE_FULL, message) from error
         return disk.f_bavail * disk.f_frsize
 
 

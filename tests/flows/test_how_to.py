@@ -15,7 +15,7 @@ from media_inference.models.custom_text import CustomTextTower
 from media_inference.models.kinds import Kind
 from tests.stands.documents import blocks, document, reader_environment, run_blocks, started, table
 from tests.stands.free_port import free_port
-from tests.stands.running_service import BUILT_IN, until
+from tests.stands.running_service import BUILT_IN, running_service, until
 from tests.stands.vit_b_32 import vit_b_32_graph
 
 pytestmark = pytest.mark.flow
@@ -54,6 +54,27 @@ def _commands() -> str:
 def test_every_resize_of_a_photo_is_explained() -> None:
     rows = table(document("docs/how-to/bring-your-own-model.md"), "`resize`", "makes of a photo")
     assert [name for name, _ in rows] == list(FITS[Kind.IMAGE_EMBEDDER])
+
+
+def test_a_service_is_backed_up_restored_and_audited_as_described(tmp_path: Path, shared: Path) -> None:
+    backup, restore, start = blocks(document("docs/how-to/back-up-and-restore.md"), "bash")
+    home, port = tmp_path / "service", free_port()
+    home.mkdir()
+    with running_service(home) as service:
+        job_id = service.submit("face_embedding", service.add_media(shared / "photos" / "obama_1.jpg"))
+        assert service.finished(job_id)["status"] == "completed"
+        environment = reader_environment(tmp_path, **BUILT_IN)
+        counted, *_ = run_blocks(
+            [backup, restore, "(cd ../backup-1 && sha256sum -c --quiet SHA256SUMS)"], home, environment
+        )
+        assert "jobs      1" in counted
+        assert "--port 8002" in start
+        with (
+            started(start.replace("8002", str(port)), home, environment) as said,
+            httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client,
+        ):
+            until(said.read_text, lambda text: "up.started" in text)
+            assert client.get(f"/job/{job_id}").json() == service.job(job_id)
 
 
 def test_every_key_of_a_description_is_explained() -> None:

@@ -11,12 +11,13 @@ import sqlalchemy as sa
 from media_inference.artifacts.local_store import LocalStore
 from media_inference.artifacts.shelf import Shelf
 from media_inference.audit.files import FileCheck
+from media_inference.audit.finding import Check
 from media_inference.audit.leftovers import LeftoverCheck
 from media_inference.audit.point_mending import DirectMending, OutboxMending
 from media_inference.audit.points import PointCheck
 from media_inference.audit.report import Report, audit
 from media_inference.audit.tables import check_tables
-from media_inference.jobs.job import Claim, NewJob
+from media_inference.jobs.job import Claim, JobStatus, NewJob
 from media_inference.jobs.outcome import Artifact, Embedding, EmbeddingSet, Findings, Vector
 from media_inference.media.jpeg import encode_jpeg
 from media_inference.publisher.vectors import VectorPublisher
@@ -44,12 +45,15 @@ def unit_vector(seed: int) -> Vector:
 
 
 class Archive:
-    """Database, files and vectors in one folder. ``alone``: the audit may write points itself."""
+    """Database, files and vectors in one folder. ``alone``: the audit may write points itself; ``migrated``: it is."""
 
-    def __init__(self, folder: Path, vectors: VectorStore, *, alone: bool = True, uploads: bool = False) -> None:
+    def __init__(
+        self, folder: Path, vectors: VectorStore, *, alone: bool = True, uploads: bool = False, migrated: bool = False
+    ) -> None:
         self.folder = folder
         self.engine = open_engine(f"sqlite:///{folder}/inference.db")
-        migrate(self.engine)
+        if not migrated:
+            migrate(self.engine)
         self.queue = JobQueue(self.engine, uploads=uploads)
         self.records = JobRecords(self.engine)
         self.outbox = Outbox(self.engine)
@@ -112,7 +116,7 @@ class Archive:
         inventory, repairs, shelf = Inventory(self.engine), Repairs(self.engine), Shelf(self.folder / "jobs")
         mending = DirectMending(self.vectors) if self.alone else OutboxMending(self.vectors, inventory, repairs)
         promises = {task.type: task.files for task in TASKS.values() if task.files is not None}
-        checks = {
+        checks: dict[str, Check] = {
             "tables": lambda: check_tables(Rules(self.engine, uploads=self.uploads)),
             "files": FileCheck(inventory, shelf, promises, repairs),
             "leftovers": LeftoverCheck(inventory, shelf, self.files, lambda: None),
@@ -127,6 +131,12 @@ class Archive:
             driver.execute("PRAGMA foreign_keys=OFF")
             driver.execute(statement, values)
             driver.execute("PRAGMA foreign_keys=ON")
+
+    def status(self, job_id: str) -> JobStatus:
+        """What a job that exists is at."""
+        job = self.records.get(job_id)
+        assert job is not None, job_id
+        return job.status
 
     def path(self, job_id: str, name: str) -> Path:
         """Where a file of a job lies."""

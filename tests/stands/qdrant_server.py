@@ -55,6 +55,10 @@ class QdrantServer:
         self._shards[name] = EdgeShard.create(str(self._folder / name), config)
         self._shapes[name] = vectors
 
+    def shard(self, name: str) -> EdgeShard:
+        """A collection's own engine, for whoever tampers with it while no request runs."""
+        return self._shards[name]
+
     def drop(self, name: str) -> None:
         """Removes a collection and its points."""
         self._shards.pop(name).close()

@@ -182,9 +182,7 @@ def test_what_the_database_can_not_bring_back_makes_the_job_run_again(archive: A
     assert kind in found.found
     assert found.left == 0
     assert kinds(archive.audit()) == []
-    job = archive.records.get(faces)
-    assert job is not None
-    assert job.status is JobStatus.PENDING
+    assert archive.status(faces) is JobStatus.PENDING
     claim = archive.queue.claim("worker-2")
     assert claim is not None
     assert claim.job_id == faces
@@ -208,7 +206,7 @@ def test_a_set_that_vanished_from_the_outbox_is_published(archive: Archive) -> N
     assert kinds(archive.audit(fix=True)) == ["set_not_in_outbox"]
     assert kinds(archive.audit()) == []
     archive.publish()
-    assert status(archive, job_id) is JobStatus.COMPLETED
+    assert archive.status(job_id) is JobStatus.COMPLETED
     assert kinds(archive.audit()) == []
 
 
@@ -217,9 +215,9 @@ def test_a_job_completed_before_its_vectors_were_published_is_so_no_longer(archi
     job_id = archive.embed_faces("8", faces=2)
     archive.sql("UPDATE jobs SET status = 'completed', completed_at = 1")
     assert kinds(archive.audit(fix=True)) == ["job_completed_too_early"]
-    assert status(archive, job_id) is JobStatus.PROCESSING
+    assert archive.status(job_id) is JobStatus.PROCESSING
     archive.publish()
-    assert status(archive, job_id) is JobStatus.COMPLETED
+    assert archive.status(job_id) is JobStatus.COMPLETED
     assert kinds(archive.audit()) == []
 
 
@@ -297,9 +295,3 @@ def test_with_a_publisher_at_work_points_are_put_right_through_the_outbox(archiv
     assert not archive.vectors.retrieve(FACES, [7001, 7009])
     archive.publish()
     assert archive.contents() == before
-
-
-def status(archive: Archive, job_id: str) -> JobStatus:
-    job = archive.records.get(job_id)
-    assert job is not None
-    return job.status

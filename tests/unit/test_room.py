@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,8 @@ def test_a_store_without_room_refuses_to_write_answers_searches_and_goes_on_when
     store = EdgeStore(disk.folder / "qdrant")
     store.upsert(FACES, [Point(1, VECTOR, {})])
     disk.fill()
-    for write in (lambda: store.upsert(FACES, [Point(2, VECTOR, {})]), lambda: store.delete(FACES, [1])):
+    writes = (partial(store.upsert, FACES, [Point(2, VECTOR, {})]), partial(store.delete, FACES, [1]))
+    for write in writes:
         with pytest.raises(TransientError) as caught:
             write()
         assert caught.value.code is ErrorCode.STORAGE_FULL

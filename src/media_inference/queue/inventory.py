@@ -22,8 +22,8 @@ Key = tuple[int, int]
 class KeptEmbedding:
     """An embedding as the database keeps it.
 
-    ``numbers``: the float32 of its vector, however many there are. ``current``: the vector store must show it now: its
-    set is the newest published one of its media item, and no other of that item is on its way.
+    ``numbers``: the float32 of its vector, however many there are. ``newest``: its set is the newest published one of
+    its media item. ``current``: and none of that item is on its way, so that the vector store must show it now.
     """
 
     key: Key
@@ -33,6 +33,7 @@ class KeptEmbedding:
     point_id: PointId
     numbers: NDArray[np.float32]
     payload: JsonObject
+    newest: bool
     current: bool
 
 
@@ -80,7 +81,8 @@ class Inventory:
             sa.select(
                 *embeddings.c["set_id", "ordinal", "point_id", "vector", "payload"],
                 *embedding_sets.c["collection", "media_store_id", "job_id"],
-                _is_current().label("current"),
+                _is_newest().label("newest"),
+                _is_on_its_way().label("on_its_way"),
             )
             .join(embedding_sets, embedding_sets.c.set_id == embeddings.c.set_id)
             .where(which)
@@ -122,7 +124,7 @@ class Inventory:
             .where(embedding_sets.c.collection.in_(sa.select(collections.c.name)))
             .where(embedding_sets.c.media_store_id == jobs.c.media_store_id)
             .where(embedding_sets.c.job_id == jobs.c.job_id)
-            .scalar_subquery()
+            .label("set_id")
         )
         columns = jobs.c["job_id", "task_type", "status", "attempts", "completed_at", "result"]
         query = (
@@ -132,7 +134,20 @@ class Inventory:
             .limit(_AT_ONCE)
         )
         with reading(self._engine) as tx:
-            return [SettledJob(*row[:2], JobStatus(row.status), *row[3:]) for row in tx.execute(query)]
+            return [
+                SettledJob(
+                    job_id=row.job_id,
+                    task_type=row.task_type,
+                    status=JobStatus(row.status),
+                    attempts=row.attempts,
+                    completed_at=row.completed_at,
+                    result=row.result,
+                    files=row.artifact_files,
+                    bytes=row.artifact_bytes,
+                    set_id=row.set_id,
+                )
+                for row in tx.execute(query)
+            ]
 
     def statuses(self, job_ids: Collection[str]) -> dict[str, JobStatus]:
         """The jobs that exist, with what they are at."""
@@ -161,18 +176,23 @@ def is_settled() -> sa.ColumnElement[bool]:
     )
 
 
-def _is_current() -> sa.ColumnElement[bool]:
-    """Nothing newer is published, and nothing of the same media item waits in the outbox, not even the set itself."""
-    other = embedding_sets.alias("other")
-    of_same_item = (
-        other.c.collection == embedding_sets.c.collection,
-        other.c.media_store_id == embedding_sets.c.media_store_id,
-    )
+_other = embedding_sets.alias("other")
+_of_same_item = (
+    _other.c.collection == embedding_sets.c.collection,
+    _other.c.media_store_id == embedding_sets.c.media_store_id,
+)
+
+
+def _is_newest() -> sa.ColumnElement[bool]:
     newer = sa.exists().where(
-        *of_same_item, other.c.set_id > embedding_sets.c.set_id, other.c.published_at.is_not(None)
+        *_of_same_item, _other.c.set_id > embedding_sets.c.set_id, _other.c.published_at.is_not(None)
     )
-    waits = sa.exists().where(*of_same_item, outbox.c.set_id == other.c.set_id)
-    return sa.and_(embedding_sets.c.published_at.is_not(None), ~newer, ~waits)
+    return sa.and_(embedding_sets.c.published_at.is_not(None), ~newer)
+
+
+def _is_on_its_way() -> sa.ColumnElement[bool]:
+    """Whether a set of the same media item waits in the outbox; it may be the set itself."""
+    return sa.exists().where(*_of_same_item, outbox.c.set_id == _other.c.set_id)
 
 
 def _kept(row: sa.Row[*tuple[object, ...]]) -> KeptEmbedding:
@@ -185,5 +205,6 @@ def _kept(row: sa.Row[*tuple[object, ...]]) -> KeptEmbedding:
         point_id=row.point_id,
         numbers=np.frombuffer(whole, "<f4"),
         payload=row.payload,
-        current=bool(row.current),
+        newest=bool(row.newest),
+        current=bool(row.newest and not row.on_its_way),
     )
