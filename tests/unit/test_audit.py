@@ -9,9 +9,10 @@ import pytest
 
 from media_inference.errors import ErrorCode, PermanentError
 from media_inference.jobs.job import JobStatus, NewJob
+from media_inference.jobs.outcome import Artifact
 from media_inference.vectors.edge_store import EdgeStore
 from media_inference.vectors.store import FACES, IMAGE_EMBEDDINGS, Point
-from tests.stands.archive import MODEL, Archive, edge_archive, kinds, unit_vector
+from tests.stands.archive import CROP, MODEL, Archive, edge_archive, kinds, unit_vector
 
 Damage = Callable[[Archive, str, str], object]
 
@@ -235,7 +236,7 @@ def test_jobs_in_the_middle_of_something_are_no_findings(archive: Archive) -> No
     archive.queue.submit(NewJob("face_detection", "7"))
     claim = archive.queue.claim("worker-1")
     assert claim is not None
-    staged = archive.files.stage(claim.job_id, claim.lease_token, [])
+    staged = archive.files.stage(claim.job_id, claim.lease_token, [Artifact("faces/0.jpg", CROP)])
     archive.vectors.upsert(FACES, [Point(7000, unit_vector(8000), {"job_id": replaced, "model": MODEL})])
     archive.vectors.delete(FACES, [7002])
     assert kinds(archive.audit(fix=True)) == []

@@ -143,9 +143,7 @@ def test_points_that_are_published_while_an_orphan_is_deleted_come_back(
 
 
 def test_a_job_that_runs_again_is_not_completed_by_an_older_outcome(archive: Archive) -> None:
-    (job_id,) = Inventory(archive.engine).statuses(
-        [each.job_id for each in next(Inventory(archive.engine).settled_jobs())]
-    )
+    ((job,),) = list(Inventory(archive.engine).settled_jobs())
     repairs = Repairs(archive.engine)
     repairs.publish_again([1])
     repairs.run_again([job.job_id])
