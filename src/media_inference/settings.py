@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from media_inference.errors import CannotStart
-from media_inference.runtime.device import Device
 from media_inference.room import LEAST_ROOM
+from media_inference.runtime.device import Device
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Bytes = Annotated[int, Field(ge=1, le=1 << 40)]
