@@ -70,7 +70,7 @@ def test_the_metrics_tell_what_the_database_knows(busy: Services, stranger: Test
     assert {of: n for of, n in numbers["queue_jobs"].items() if n} == {("5",): 2, ("9",): 1}
     assert numbers["workers"] == {("cpu",): 2, ("cuda",): 1}
     assert numbers["model_info"] == {("image_embedder", "gabor-512"): 1, ("face_detector", "mtcnn"): 1}
-    assert numbers["outage"] == {("media_store",): 1, ("vector_store",): 0}
+    assert numbers["outage"] == {("media_store",): 1, ("vector_store",): 0, ("storage",): 0}
     assert numbers["points"] == {("image_embeddings",): 0, ("faces",): 1}
     assert numbers["artifact_bytes"] == {(): 5}
     assert numbers["build_info"] == {("1.2.3",): 1}
