@@ -21,8 +21,8 @@ from media_inference.processes.health import Health
 from media_inference.processes.media import open_inbox, open_sink
 from media_inference.processes.publishing import sole_publisher
 from media_inference.processes.relays import make_relays
-from media_inference.processes.text import open_text_search
 from media_inference.processes.rooms import database_file, rooms_to_accept
+from media_inference.processes.text import open_text_search
 from media_inference.processes.vectors import open_vectors
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
