@@ -1,5 +1,7 @@
 """The relays of the process that publishes: one per dependency."""
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 
 from media_inference.artifacts.store import ArtifactStore
@@ -24,6 +26,7 @@ def make_relays(
     artifacts: ArtifactStore,
     sink: ResultSink | None,
     outcomes: Wake,
+    on_event: Callable[[], None],
 ) -> list[Relay]:
     """Vectors first: ``outcomes`` wakes their relay, and what it completed wakes the uploads."""
     outages = OutageRecords(engine)
@@ -35,7 +38,7 @@ def make_relays(
         0,
         Relay(
             Dependency.VECTOR_STORE,
-            VectorPublisher(Outbox(engine), vectors),
+            VectorPublisher(Outbox(engine, on_event=on_event), vectors),
             outages,
             poll_interval=settings.worker_poll_interval,
             finish=True,
