@@ -1,6 +1,7 @@
 """Job events of the whole service, as a client that does not poll sees them."""
 
 import json
+import signal
 import threading
 import time
 from pathlib import Path
@@ -71,9 +72,12 @@ def test_sigterm_ends_twenty_open_streams_within_2_s(tmp_path: Path) -> None:
     with running_service(tmp_path) as service:
         listeners = [Listener(service, most=10**9) for _ in range(20)]
         begun = time.monotonic()
-        assert service.stop() == 0
-        took = time.monotonic() - begun
+        service.process.send_signal(signal.SIGTERM)
         for listener in listeners:
-            listener.join(5)
-            assert not listener.is_alive()
-    assert took < 2, took
+            listener.join(30)
+        streams_took = time.monotonic() - begun
+        assert service.process.wait(30) == 0
+        all_took = time.monotonic() - begun
+    print(f"streams {streams_took:.2f} s, all {all_took:.2f} s")  # noqa: T201
+    assert streams_took < 2
+    assert all_took < 5, "that is how long the server would wait for them"

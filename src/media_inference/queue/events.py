@@ -23,6 +23,7 @@ Subject = Job | Claim | sa.Row[*tuple[Any, ...]]
 
 SUBJECT = jobs.c["job_id", "task_type", "media_store_id", "priority"]
 
+_INSERT = events.insert().inline()
 _TRIM_BATCH = 500
 
 
@@ -49,14 +50,14 @@ class EventPage:
 
 def add_event(tx: sa.Connection, event_type: EventType, job: Subject, at: int, **more: object) -> None:
     """Writes one event; part of the transaction of the change that it tells of."""
-    tx.execute(events.insert().values(**_row(event_type, job, at, more)))
+    tx.execute(_INSERT, _row(event_type, job, at, more))
 
 
 def add_events(tx: sa.Connection, event_type: EventType, about: Iterable[Subject], at: int) -> None:
     """The same for many jobs."""
     rows = [_row(event_type, job, at, {}) for job in about]
     if rows:
-        tx.execute(events.insert(), rows)
+        tx.execute(_INSERT, rows)
 
 
 def add_started(tx: sa.Connection, claim: Claim, at: int) -> None:
