@@ -91,7 +91,8 @@ class Client(httpx2.Client):
         headers = {} if last_id is None else {"Last-Event-ID": str(last_id)}
         with self.sse(path, headers=headers) as source:
             assert source.response.status_code == 200, source.response.read()
-            yield Stream(iter(source))
+            stream = Stream(iter(source))  # kept here: a stream that nobody holds is closed
+            yield stream
 
     def read(self, path: str, last_id: object = None) -> list[Event]:
         """All events of a stream that ends."""
