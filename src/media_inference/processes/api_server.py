@@ -2,7 +2,7 @@
 
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from media_inference.processes.http_server import HttpServer
 from media_inference.processes.media import open_inbox, open_sink
 from media_inference.processes.relays import make_relays
 from media_inference.processes.text import open_text_search
+from media_inference.publisher.relay import Relay
 from media_inference.queue.events import EventLog
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
@@ -32,6 +33,7 @@ from media_inference.queue.worker_records import WorkerRecords
 from media_inference.settings import Settings
 from media_inference.tasks.catalog import TASKS
 from media_inference.vectors.catalog import open_vector_store
+from media_inference.vectors.store import VectorStore
 
 _CUT_OFF_AFTER = 2.0
 """Seconds that a report to the media store may still take at the end; it is sent again at the next start."""
@@ -68,23 +70,10 @@ class ApiServer:
             if sink is not None:
                 undo.callback(sink.close)
             self._relays = make_relays(
-                settings,
-                engine,
-                vectors=vectors,
-                artifacts=artifacts,
-                sink=sink,
-                outcomes=outcomes,
-                on_event=events.ring,
+                settings, engine, vectors=vectors, artifacts=artifacts, sink=sink, outcomes=outcomes, events=events
             )
-            health = Health(
-                records=records,
-                vectors=vectors,
-                artifacts=artifacts,
-                relays=self._relays,
-                outages=OutageRecords(engine),
-                workers=WorkerRecords(engine, patience=settings.lease_seconds),
-                inbox=open_inbox(settings),
-                workers_here=workers_here,
+            health = _health(
+                settings, engine, records, vectors=vectors, artifacts=artifacts, relays=self._relays, here=workers_here
             )
             sync = None if sink is None else SyncRecords(engine)
             text = open_text_search(settings)
@@ -130,6 +119,28 @@ class ApiServer:
         for relay in reports:
             relay.stop(_CUT_OFF_AFTER)
         self._cleanup.close()
+
+
+def _health(
+    settings: Settings,
+    engine: sa.Engine,
+    records: JobRecords,
+    *,
+    vectors: VectorStore,
+    artifacts: LocalStore,
+    relays: Sequence[Relay],
+    here: Callable[[], int] | None,
+) -> Health:
+    return Health(
+        records=records,
+        vectors=vectors,
+        artifacts=artifacts,
+        relays=relays,
+        outages=OutageRecords(engine),
+        workers=WorkerRecords(engine, patience=settings.lease_seconds),
+        inbox=open_inbox(settings),
+        workers_here=here,
+    )
 
 
 def _services(

@@ -1,7 +1,5 @@
 """The relays of the process that publishes: one per dependency."""
 
-from collections.abc import Callable
-
 import sqlalchemy as sa
 
 from media_inference.artifacts.store import ArtifactStore
@@ -26,9 +24,9 @@ def make_relays(
     artifacts: ArtifactStore,
     sink: ResultSink | None,
     outcomes: Wake,
-    on_event: Callable[[], None],
+    events: Wake,
 ) -> list[Relay]:
-    """Vectors first: ``outcomes`` wakes their relay, and what it completed wakes the uploads."""
+    """Vectors first: ``outcomes`` wakes their relay, and what it completed wakes the uploads and rings ``events``."""
     outages = OutageRecords(engine)
     relays = []
     if sink is not None:
@@ -38,7 +36,7 @@ def make_relays(
         0,
         Relay(
             Dependency.VECTOR_STORE,
-            VectorPublisher(Outbox(engine, on_event=on_event), vectors),
+            VectorPublisher(Outbox(engine, on_event=events.ring), vectors),
             outages,
             poll_interval=settings.worker_poll_interval,
             finish=True,
