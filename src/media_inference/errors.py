@@ -7,6 +7,7 @@
     │   └── StoreInUse               another process holds the embedded vector store
     ├── DatabaseUnavailable          the database does not answer; nothing is lost, it is asked again
     │   └── DatabaseFull             it answers, but has no room; a TransientError too, for the code `storage_full`
+    ├── KeyReused                    an Idempotency-Key that came with another request before
     ├── UploadRefused                a file that the media store does not take
     ├── TextNotEmbedded              a text has no vector, so it can't be searched by
     │   ├── NoTextTower              the image model knows no texts
@@ -68,6 +69,10 @@ class StoreInUse(CannotStart):
 
 class DatabaseUnavailable(MediaInferenceError):
     """The database can't be read or written now: locked for too long, gone, or without its tables."""
+
+
+class KeyReused(MediaInferenceError):
+    """An `Idempotency-Key` came with another request before; one key stands for one request."""
 
 
 class UploadRefused(MediaInferenceError):

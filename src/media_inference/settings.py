@@ -13,6 +13,7 @@ from media_inference.room import LEAST_ROOM
 from media_inference.runtime.device import Device
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+KeepSeconds = Annotated[float, Field(gt=0, le=365 * 86_400)]
 Bytes = Annotated[int, Field(ge=1, le=1 << 40)]
 
 
@@ -84,6 +85,13 @@ class Settings(BaseSettings):
     lease_seconds: Annotated[float, Field(ge=3, le=3600)] = 30.0
     job_timeout: Seconds = 120.0
     shutdown_grace: Seconds = 20.0
+    dedupe: bool = False
+    idempotency_keep: KeepSeconds = 86_400.0
+
+    # Telling
+    events_keep: KeepSeconds = 7 * 86_400.0
+    events_most: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 1_000_000
+    event_streams: Annotated[int, Field(ge=0, le=10_000)] = 100
 
     # Pictures
     media_store_url: Annotated[str, AfterValidator(_media_store_url)] | None = None
@@ -91,7 +99,7 @@ class Settings(BaseSettings):
     media_store_token: SecretStr | None = None
     media_store_timeout: Seconds = 30.0
     media_cache_bytes: Bytes = 512 * 1024 * 1024
-    media_sync_max_age: Annotated[float, Field(gt=0, le=365 * 86_400)] = 7 * 86_400.0
+    media_sync_max_age: KeepSeconds = 7 * 86_400.0
     max_image_bytes: Bytes = 100 * 1024 * 1024
     max_image_pixels: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100_000_000
     decode_timeout: Seconds = 30.0

@@ -11,7 +11,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from media_inference.errors import CannotStart
+from media_inference.jobs.event import EventType
 from media_inference.queue.engine import open_engine, wal_is_safe
+from media_inference.queue.events import EventLog
 from media_inference.queue.migrate import database_revision, migrate, newest_revision
 from media_inference.queue.tables import metadata
 
@@ -27,6 +29,24 @@ def test_migrated_tables_are_those_of_the_code(tmp_path: Path) -> None:
         names = {"include_name": lambda name, _kind, _parents: name != "ix_queue_claim_order"}
         context = MigrationContext.configure(connection, opts=names)
         assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_jobs_that_are_under_way_get_the_event_of_their_beginning(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/test.db")
+    migrate(engine, to="0002")
+    with engine.begin() as connection:
+        for number, status in enumerate(("pending", "completed", "processing", "failed")):
+            connection.exec_driver_sql(
+                "INSERT INTO jobs (job_id, task_type, media_store_id, status, priority, created_at) "
+                "VALUES (?, 'face_detection', '7', ?, 3, ?)",
+                (f"job-{number}", status, 100 - number),
+            )
+    migrate(engine)
+    found = EventLog(engine).page(0, 10).events
+    assert [(event.event_id, event.job_id, event.at) for event in found] == [(1, "job-2", 98), (2, "job-0", 100)]
+    assert {event.type for event in found} == {EventType.QUEUED}
+    assert found[0].data == {"task_type": "face_detection", "media_store_id": "7", "priority": 3}
     engine.dispose()
 
 

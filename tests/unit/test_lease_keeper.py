@@ -1,6 +1,8 @@
 """The thread that renews a worker's lease."""
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from media_inference.worker.lease_guard import LeaseGuard
 class Beats:
     """A keeper of one claim on a real database."""
 
-    def __init__(self, folder: Path, job_timeout: float) -> None:
+    def __init__(self, folder: Path, job_timeout: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.engine = open_engine(f"sqlite:///{folder}/test.db")
         migrate(self.engine)
         self.queue = JobQueue(self.engine)
@@ -39,6 +41,7 @@ class Beats:
             interval=0.02,
             job_timeout=job_timeout,
             end_process=self.end,
+            monotonic=monotonic,
         )
 
     def end(self, status: int) -> None:
@@ -111,5 +114,18 @@ def test_a_job_that_hangs_ends_the_process_also_while_the_database_is_away(tmp_p
         connection.execute(sa.text("ALTER TABLE workers RENAME TO gone"))
     beats.keeper.start()
     with beats.keeper.holding(beats.claim):
+        assert beats.ended.wait(30)
+    beats.keeper.stop()
+
+
+def test_a_job_may_take_all_of_its_time_and_not_more(tmp_path: Path) -> None:
+    now = [5000.0]
+    beats = Beats(tmp_path, job_timeout=100.0, monotonic=lambda: now[0])
+    beats.keeper.start()
+    with beats.keeper.holding(beats.claim):
+        now[0] += 100.0
+        beats.wait_for_beat(beats.beat() + 2)
+        assert beats.ended_with == []
+        now[0] += 0.001
         assert beats.ended.wait(30)
     beats.keeper.stop()

@@ -29,15 +29,22 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_that_comes_before_the_service_runs_is_not_lost(settings: Settings, number: signal.Signals) -> None:
-    engine, outcomes = open_database(settings, migrate=True), Wake.pipe()
+    engine, outcomes, events = open_database(settings, migrate=True), Wake.pipe(), Wake.pipe()
     open_to_all = settings.model_copy(update={"auth_disabled": True})
     server = ApiServer(
-        open_to_all, engine, ("127.0.0.1", 0), outcomes=outcomes, on_submit=lambda: None, workers_here=None
+        open_to_all,
+        engine,
+        ("127.0.0.1", 0),
+        outcomes=outcomes,
+        events=events,
+        on_submit=lambda: None,
+        workers_here=None,
     )
     signal.raise_signal(number)
     server.run()
     server.close()
     outcomes.close()
+    events.close()
     engine.dispose()
 
 

@@ -29,7 +29,9 @@ def test_a_worker_that_dies_while_the_database_is_away_is_replaced_all_the_same(
     settings = load_settings(_env_file=None, database_dir=tmp_path, media_store_stub=True, **BUILT_IN_MODELS)
     engine = open_database(settings, migrate=True)
     records = WorkerRecords(engine, patience=600)
-    pool = WorkerPool(settings, engine, 1, outcomes=None, on_refusal=lambda: pytest.fail("a worker refused"))
+    pool = WorkerPool(
+        settings, engine, 1, outcomes=None, events=None, on_refusal=lambda: pytest.fail("a worker refused")
+    )
     pool.start()
     try:
         until(records.alive, lambda workers: len(workers) == 1)

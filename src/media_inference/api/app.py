@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from media_inference.api import admin, health, jobs, media, metrics, search
+from media_inference.api import admin, events, health, jobs, media, metrics, search
 from media_inference.api.docs_page import docs_page
 from media_inference.api.health import PROBES
 from media_inference.api.limits import BodyLimit, RequestLimit
@@ -61,7 +61,7 @@ def create_app(services: Services) -> FastAPI:
         },
     )
     app.state.services = services
-    for module in (jobs, media, search, admin, health, metrics):
+    for module in (jobs, events, media, search, admin, health, metrics):
         app.include_router(module.router)
     app.add_api_route("/docs", _show_docs, include_in_schema=False, response_class=HTMLResponse)
     upload = services.max_upload_bytes + _FORM_OVERHEAD

@@ -3,14 +3,17 @@
 from dataclasses import asdict
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Header, Path, Response
 
-from media_inference.api.auth import supporters_only
+from media_inference.api.auth import identified, supporters_only
 from media_inference.api.openapi import ends_in
 from media_inference.api.problems import Problem, ProblemCode
 from media_inference.api.schemas import CreatedJob, JobView, NewJobRequest
-from media_inference.api.services import Serving
+from media_inference.api.services import Services, Serving
+from media_inference.api.tokens import Caller
+from media_inference.errors import KeyReused
 from media_inference.jobs.job import Job, JobStatus, JsonObject, NewJob
+from media_inference.queue.submission import Origin, RequestKey, Submission
 
 router = APIRouter(tags=["jobs"])
 
@@ -27,20 +30,59 @@ def _existing(job_id: JobId, services: Serving) -> Job:
 ExistingJob = Annotated[Job, Depends(_existing)]
 
 
+def _request_key(
+    caller: Annotated[Caller | None, Depends(identified)],
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            pattern=r"^[\x21-\x7e]{1,255}$",
+            description="1 to 255 visible ASCII characters. The same key with the same request gets the same answer.",
+        ),
+    ] = None,
+) -> RequestKey | None:
+    return None if key is None else RequestKey("" if caller is None else caller.subject, key)
+
+
+_LOCATION = {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}}
+_REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "This is the answer that the same key got before.",
+        "schema": {"type": "string", "const": "true"},
+    }
+}
+
+
 @router.post(
     "/job/{task_type}",
     status_code=201,
     dependencies=[supporters_only],
-    responses=ends_in(ProblemCode.UNKNOWN_TASK_TYPE, ProblemCode.STORAGE_FULL)
-    | {201: {"headers": {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}}}},
+    responses=ends_in(ProblemCode.UNKNOWN_TASK_TYPE, ProblemCode.IDEMPOTENCY_KEY_REUSED, ProblemCode.STORAGE_FULL)
+    | {
+        200: {"model": CreatedJob, "headers": _LOCATION, "description": "With `DEDUPE`: a job that is under way."},
+        201: {"headers": _LOCATION | _REPLAYED},
+    },
 )
-def create_job(task_type: str, wanted: NewJobRequest, services: Serving, response: Response) -> CreatedJob:
+def create_job(
+    task_type: str,
+    wanted: NewJobRequest,
+    services: Serving,
+    response: Response,
+    key: Annotated[RequestKey | None, Depends(_request_key)],
+) -> CreatedJob:
     """Ask for a task on a picture. The job is on disk before the answer leaves."""
     if task_type not in services.task_types:
         raise Problem(ProblemCode.UNKNOWN_TASK_TYPE, f"The task types are {', '.join(services.task_types)}.")
     services.require_room()
-    job = services.queue.submit(NewJob(task_type, wanted.media_store_id, wanted.priority))
-    services.on_submit()
+    submission = _submit(services, NewJob(task_type, wanted.media_store_id, wanted.priority), key)
+    match submission.origin:
+        case Origin.NEW:
+            services.on_submit()
+        case Origin.REPLAYED:
+            response.headers["Idempotent-Replayed"] = "true"
+        case Origin.SHARED:
+            response.status_code = 200
+    job = submission.job
     response.headers["Location"] = f"/job/{job.job_id}"
     return {
         "job_id": job.job_id,
@@ -50,6 +92,18 @@ def create_job(task_type: str, wanted: NewJobRequest, services: Serving, respons
         "priority": job.priority,
         "created_at": job.created_at,
     }
+
+
+def _submit(services: Services, new: NewJob, key: RequestKey | None) -> Submission:
+    """A key says that the client wants this job of its own; only without one may it share another's."""
+    if key is not None:
+        try:
+            return services.queue.submit_once(new, key)
+        except KeyReused:
+            raise Problem(ProblemCode.IDEMPOTENCY_KEY_REUSED) from None
+    if services.dedupe:
+        return services.queue.submit_or_share(new)
+    return Submission(services.queue.submit(new), Origin.NEW)
 
 
 @router.get("/job/{job_id}", responses=ends_in(ProblemCode.JOB_NOT_FOUND))

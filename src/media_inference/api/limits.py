@@ -72,7 +72,10 @@ class _Body:
 
 
 class RequestLimit:
-    """Refuses requests while ``most`` others are in the works, except those to the paths ``always``."""
+    """Refuses requests while ``most`` others are in the works, except those to the paths ``always``.
+
+    An event stream counts until it begins: it may last for days, and the feed has a limit of its own for them.
+    """
 
     def __init__(self, app: ASGIApp, most: int, always: Collection[str]) -> None:
         self._app = app
@@ -89,7 +92,23 @@ class RequestLimit:
             await problem_response(ProblemCode.TOO_BUSY)(scope, receive, send)
             return
         self._running += 1
+        counts = True
+
+        async def send_and_count(message: Message) -> None:
+            nonlocal counts
+            if counts and _begins_stream(message):
+                counts = False
+                self._running -= 1
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, send_and_count)
         finally:
-            self._running -= 1
+            self._running -= counts
+
+
+def _begins_stream(message: Message) -> bool:
+    headers = message.get("headers", ())
+    return message["type"] == "http.response.start" and any(
+        name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers
+    )

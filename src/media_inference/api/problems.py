@@ -43,6 +43,7 @@ class ProblemCode(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     INVALID_REQUEST = "invalid_request"
     UNKNOWN_TASK_TYPE = "unknown_task_type"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     UPLOAD_REFUSED = "upload_refused"
     INTERNAL = "internal"
     TOO_BUSY = "too_busy"
@@ -88,6 +89,9 @@ MEANINGS: Mapping[ProblemCode, Meaning] = {
     ),
     ProblemCode.INVALID_REQUEST: Meaning(422, "Invalid request", "The request does not say what is wanted."),
     ProblemCode.UNKNOWN_TASK_TYPE: Meaning(422, "Unknown task type", "There is no such task type."),
+    ProblemCode.IDEMPOTENCY_KEY_REUSED: Meaning(
+        422, "Idempotency key reused", "This Idempotency-Key came with another request before."
+    ),
     ProblemCode.UPLOAD_REFUSED: Meaning(422, "Upload refused", "The file is empty, or the store does not take it."),
     ProblemCode.INTERNAL: Meaning(500, "Internal error", "Something went wrong here; the log says what."),
     ProblemCode.TOO_BUSY: Meaning(503, "Too busy", "Too many requests at once.", retry_after=1),

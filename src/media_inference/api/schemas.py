@@ -12,13 +12,19 @@ from typing_extensions import TypedDict  # typing's own lacks what pydantic need
 
 from media_inference.api.problems import ProblemCode
 from media_inference.errors import ErrorCode
-from media_inference.jobs.job import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY, MEDIA_STORE_ID, JobStatus
+from media_inference.jobs.job import (
+    DEFAULT_PRIORITY,
+    FINISHED,
+    HIGHEST_PRIORITY,
+    LOWEST_PRIORITY,
+    MEDIA_STORE_ID,
+    JobStatus,
+)
 from media_inference.models.kinds import DIMENSION
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _LARGEST_POINT_ID = 2**64 - 1
 LONGEST_TEXT = 1000
-_FINISHED = (JobStatus.COMPLETED, JobStatus.FAILED)
 
 
 def _decimal_string(value: object) -> object:
@@ -41,7 +47,7 @@ def _some_words(value: str) -> str:
 
 
 def _finished_statuses(value: str) -> str:
-    if not set(value.split(",")) <= set(_FINISHED):
+    if not set(value.split(",")) <= set(FINISHED):
         raise ValueError("should be completed, failed or completed,failed")
     return value
 
@@ -137,7 +143,7 @@ class CleanupQuery(BaseModel):
 
     older_than_days: int = Field(30, ge=0, le=36_500, description="Counted from the end of a job.")
     status: Annotated[str, AfterValidator(_finished_statuses)] = Field(
-        ",".join(_FINISHED), description="`completed`, `failed`, or both with a comma between."
+        ",".join(FINISHED), description="`completed`, `failed`, or both with a comma between."
     )
     dry_run: bool = Field(False, description="Count only, remove nothing.")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 
+from media_inference.api.event_feed import EventFeed
 from media_inference.api.tokens import Access
 from media_inference.artifacts.store import ArtifactStore
 from media_inference.errors import MediaInferenceError
@@ -47,6 +48,7 @@ class Services:
 
     queue: JobQueue
     records: JobRecords
+    feed: EventFeed
     sync: SyncRecords | None
     vectors: VectorStore
     artifacts: ArtifactStore
@@ -62,6 +64,8 @@ class Services:
     version: str
     max_upload_bytes: int
     require_room: Callable[[], None] = lambda: None
+    dedupe: bool = False
+    """A request for what is under way already is answered with that job."""
     max_requests: int = 256
     """Requests in the works at once; more are told to come back."""
     body_seconds: float = 30.0

@@ -1,10 +1,11 @@
 """ES256 tokens: who is calling, and what they may do."""
 
+import math
 import os
 import threading
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,6 +40,8 @@ class Caller:
     subject: str
     permissions: frozenset[str] = frozenset()
     is_admin: bool = False
+    expires_at: float = field(default=math.inf, compare=False)
+    """Seconds since 1970 UTC."""
 
     def may(self, permission: str) -> bool:
         """Whether the caller has a permission."""
@@ -178,7 +181,7 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
     is_admin = claims.get("is_admin", False)
     if not isinstance(is_admin, bool):
         raise TokenRefused("is_admin is not a boolean")
-    return Caller(claims["sub"], frozenset(permissions), is_admin)
+    return Caller(claims["sub"], frozenset(permissions), is_admin, expires + CLOCK_SKEW)
 
 
 def _fingerprint(path: Path) -> tuple[int, int, int] | None:

@@ -24,6 +24,9 @@ class JobStatus(StrEnum):
     FAILED = "failed"
 
 
+FINISHED = (JobStatus.COMPLETED, JobStatus.FAILED)
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """What a client asks for."""

@@ -2,14 +2,13 @@
 
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import sqlalchemy as sa
-import uvicorn
 
 from media_inference import __version__
-from media_inference.api.app import create_app
+from media_inference.api.event_feed import EventFeed
 from media_inference.api.services import Services
 from media_inference.api.tokens import Access, OpenAccess, TokenVerifier
 from media_inference.artifacts.local_store import LocalStore
@@ -18,23 +17,27 @@ from media_inference.jobs.outcome import Vector
 from media_inference.processes.caretaker import Caretaker
 from media_inference.processes.chosen_models import collection_models
 from media_inference.processes.health import Health
+from media_inference.processes.http_server import HttpServer
 from media_inference.processes.media import open_inbox, open_sink
 from media_inference.processes.publishing import sole_publisher
 from media_inference.processes.relays import make_relays
 from media_inference.processes.rooms import database_file, rooms_to_accept
 from media_inference.processes.text import open_text_search
 from media_inference.processes.vectors import open_vectors
+from media_inference.publisher.relay import Relay
+from media_inference.queue.events import EventLog
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.outages import OutageRecords
+from media_inference.queue.submission import IdempotencyKeys
 from media_inference.queue.sync import SyncRecords
 from media_inference.queue.wake import Wake
 from media_inference.queue.worker_records import WorkerRecords
 from media_inference.room import require_all
 from media_inference.settings import Settings
 from media_inference.tasks.catalog import TASKS
+from media_inference.vectors.store import VectorStore
 
-_CLOSE_CONNECTIONS_WITHIN = 5
 _CUT_OFF_AFTER = 2.0
 """Seconds that a report to the media store may still take at the end; it is sent again at the next start."""
 
@@ -42,8 +45,9 @@ _CUT_OFF_AFTER = 2.0
 class ApiServer:
     """Listens at once; answers when it runs. From here on SIGINT and SIGTERM end `run`, also one that is yet to come.
 
-    ``outcomes`` wakes the publisher; ``on_submit`` is called after each accepted job; ``workers_here`` counts the
-    workers of this process, or is None when they run elsewhere. Raises `CannotStart`.
+    ``outcomes`` wakes the publisher, ``events`` those who listen to job events; ``on_submit`` is called after each
+    accepted job; ``workers_here`` counts the workers of this process, or is None when they run elsewhere. Raises
+    `CannotStart`.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class ApiServer:
         address: tuple[str, int],
         *,
         outcomes: Wake,
+        events: Wake,
         on_submit: Callable[[], None],
         workers_here: Callable[[], int] | None,
     ) -> None:
@@ -61,30 +66,32 @@ class ApiServer:
             vectors = open_vectors(settings)
             undo.callback(vectors.close)
             undo.enter_context(sole_publisher(database_file(engine)))
-            records, artifacts = JobRecords(engine), LocalStore(settings.storage_dir)
-            self._caretaker = Caretaker(artifacts, records)
+            records, artifacts = JobRecords(engine, on_event=events.ring), LocalStore(settings.storage_dir)
+            feed = _feed(settings, engine, events)
+            undo.callback(feed.close)
+            self._caretaker = Caretaker(artifacts, records, _trims(settings, engine, feed.log))
             sink = open_sink(settings)
             if sink is not None:
                 undo.callback(sink.close)
             self._relays = make_relays(
-                settings, engine, vectors=vectors, artifacts=artifacts, sink=sink, outcomes=outcomes
+                settings, engine, vectors=vectors, artifacts=artifacts, sink=sink, outcomes=outcomes, events=events
             )
-            health = Health(
-                records=records,
-                vectors=vectors,
-                artifacts=artifacts,
-                relays=self._relays,
-                outages=OutageRecords(engine),
-                workers=WorkerRecords(engine, patience=settings.lease_seconds),
-                inbox=open_inbox(settings),
-                rooms=rooms_to_accept(settings, engine),
-                workers_here=workers_here,
+            health = _health(
+                settings, engine, records, vectors=vectors, artifacts=artifacts, relays=self._relays, here=workers_here
             )
             sync = None if sink is None else SyncRecords(engine)
             text = open_text_search(settings)
             undo.callback(text.close)
-            self._server = _server(
-                _services(settings, JobQueue(engine), sync, health, on_submit=on_submit, embed_text=text.embed)
+            self._server = HttpServer(
+                _services(
+                    settings,
+                    queue=JobQueue(engine, on_event=events.ring),
+                    sync=sync,
+                    health=health,
+                    feed=feed,
+                    on_submit=on_submit,
+                    embed_text=text.embed,
+                )
             )
             # uvicorn heeds them only while it runs, and then raises them again for whoever was here before.
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -118,12 +125,36 @@ class ApiServer:
         self._cleanup.close()
 
 
+def _health(
+    settings: Settings,
+    engine: sa.Engine,
+    records: JobRecords,
+    *,
+    vectors: VectorStore,
+    artifacts: LocalStore,
+    relays: Sequence[Relay],
+    here: Callable[[], int] | None,
+) -> Health:
+    return Health(
+        records=records,
+        vectors=vectors,
+        artifacts=artifacts,
+        relays=relays,
+        outages=OutageRecords(engine),
+        workers=WorkerRecords(engine, patience=settings.lease_seconds),
+        inbox=open_inbox(settings),
+        rooms=rooms_to_accept(settings, engine),
+        workers_here=here,
+    )
+
+
 def _services(
     settings: Settings,
+    *,
     queue: JobQueue,
     sync: SyncRecords | None,
     health: Health,
-    *,
+    feed: EventFeed,
     on_submit: Callable[[], None],
     embed_text: Callable[[str], Vector],
 ) -> Services:
@@ -131,6 +162,7 @@ def _services(
         queue=queue,
         sync=sync,
         records=health.records,
+        feed=feed,
         vectors=health.vectors,
         artifacts=health.artifacts,
         inbox=health.inbox,
@@ -145,19 +177,22 @@ def _services(
         embed_text=embed_text,
         version=__version__,
         max_upload_bytes=settings.max_image_bytes,
+        dedupe=settings.dedupe,
     )
 
 
-def _server(services: Services) -> uvicorn.Server:
-    return uvicorn.Server(
-        uvicorn.Config(
-            create_app(services),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_CLOSE_CONNECTIONS_WITHIN,
-        )
+def _feed(settings: Settings, engine: sa.Engine, events: Wake) -> EventFeed:
+    return EventFeed(
+        EventLog(engine), events, poll_interval=settings.worker_poll_interval, most_streams=settings.event_streams
     )
+
+
+def _trims(settings: Settings, engine: sa.Engine, event_log: EventLog) -> dict[str, Callable[[], int]]:
+    keys = IdempotencyKeys(engine)
+    return {
+        "events": lambda: event_log.trim(int(settings.events_keep * 1000), settings.events_most),
+        "idempotency_keys": lambda: keys.trim(int(settings.idempotency_keep * 1000)),
+    }
 
 
 def _listen(host: str, port: int) -> socket.socket:

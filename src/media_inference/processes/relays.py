@@ -24,8 +24,9 @@ def make_relays(
     artifacts: ArtifactStore,
     sink: ResultSink | None,
     outcomes: Wake,
+    events: Wake,
 ) -> list[Relay]:
-    """Vectors first: ``outcomes`` wakes their relay, and what it completed wakes the uploads."""
+    """Vectors first: ``outcomes`` wakes their relay, and what it completed wakes the uploads and rings ``events``."""
     outages = OutageRecords(engine)
     relays = []
     if sink is not None:
@@ -35,7 +36,7 @@ def make_relays(
         0,
         Relay(
             Dependency.VECTOR_STORE,
-            VectorPublisher(Outbox(engine), vectors),
+            VectorPublisher(Outbox(engine, on_event=events.ring), vectors),
             outages,
             poll_interval=settings.worker_poll_interval,
             finish=True,

@@ -19,8 +19,16 @@ def run_serve(settings: Settings, host: str, port: int) -> int:
     """Runs until SIGINT or SIGTERM; workers and publisher find their work by polling. Raises `CannotStart`."""
     engine = open_database(settings, migrate=False)
     refuse_other_models(settings, JobRecords(engine))
-    outcomes = Wake.pipe()
-    server = ApiServer(settings, engine, (host, port), outcomes=outcomes, on_submit=lambda: None, workers_here=None)
+    outcomes, events = Wake.pipe(), Wake.pipe()
+    server = ApiServer(
+        settings,
+        engine,
+        (host, port),
+        outcomes=outcomes,
+        events=events,
+        on_submit=lambda: None,
+        workers_here=None,
+    )
     warn_if_open(settings, host)
     print(f"media-inference is at {server.url} (stop with Ctrl-C)", file=sys.stderr)  # noqa: T201
     log.info("serve.started", action="start", url=server.url)
@@ -29,5 +37,6 @@ def run_serve(settings: Settings, host: str, port: int) -> int:
     finally:
         server.close()
         outcomes.close()
+        events.close()
         engine.dispose()
     return 0

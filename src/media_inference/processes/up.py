@@ -31,16 +31,22 @@ def run_up(settings: Settings, host: str, port: int, workers: int) -> int:
         _print_token(settings)
     engine = open_database(settings, migrate=True)
     refuse_other_models(settings, JobRecords(engine))
-    outcomes = Wake.pipe()
+    outcomes, events = Wake.pipe(), Wake.pipe()
     refused = threading.Event()
 
     def on_refusal() -> None:
         refused.set()
         server.stop()
 
-    pool = WorkerPool(settings, engine, workers, outcomes=outcomes, on_refusal=on_refusal)
+    pool = WorkerPool(settings, engine, workers, outcomes=outcomes, events=events, on_refusal=on_refusal)
     server = ApiServer(
-        settings, engine, (host, port), outcomes=outcomes, on_submit=pool.ring, workers_here=pool.running
+        settings,
+        engine,
+        (host, port),
+        outcomes=outcomes,
+        events=events,
+        on_submit=pool.ring,
+        workers_here=pool.running,
     )
     warn_if_open(settings, host)
     print(f"media-inference is at {server.url} (stop with Ctrl-C)", file=sys.stderr)  # noqa: T201
@@ -53,6 +59,7 @@ def run_up(settings: Settings, host: str, port: int, workers: int) -> int:
         pool.stop()
         server.close()
         outcomes.close()
+        events.close()
         engine.dispose()
     return EXIT_CANNOT_START if refused.is_set() else 0
 

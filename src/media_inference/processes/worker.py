@@ -28,7 +28,7 @@ def run_workers(settings: Settings, processes: int) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    pool = WorkerPool(settings, engine, processes, outcomes=None, on_refusal=on_refusal)
+    pool = WorkerPool(settings, engine, processes, outcomes=None, events=None, on_refusal=on_refusal)
     pool.start()
     log.info("workers.started", action="start", processes=processes)
     stop.wait()

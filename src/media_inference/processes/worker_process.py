@@ -73,6 +73,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--work-fd", type=int, required=True, help="read end of the pipe that says there is work")
     parser.add_argument("--word-fd", type=int, required=True, help="pipe with a byte for who says why none can start")
     parser.add_argument("--outcome-fd", type=int, help="write end of the pipe that says a job was settled")
+    parser.add_argument("--event-fd", type=int, help="write end of the pipe that says there is a job event")
     return parser.parse_args()
 
 
@@ -89,7 +90,7 @@ def _work(settings: Settings, arguments: argparse.Namespace) -> None:
         artifacts = LocalStore(settings.storage_dir)
         breakers = _breakers(store, artifacts, rooms_to_work(settings, engine), outages)
         runner = JobRunner(
-            queue=JobQueue(engine, uploads=settings.media_is_remote),
+            queue=JobQueue(engine, uploads=settings.media_is_remote, on_event=Wake(None, arguments.event_fd).ring),
             media=MediaReader(store, _warm_decoder(settings, cleanup)),
             tasks=TASKS,
             toolbox=toolbox,

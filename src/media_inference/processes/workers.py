@@ -23,7 +23,11 @@ log = structlog.get_logger()
 
 
 class WorkerPool:
-    """Supervised workers. ``outcomes``: the pipe that they ring after each job, if the publisher is here."""
+    """Supervised workers.
+
+    ``outcomes``: the pipe that they ring after each job, if the publisher is here; ``events``: the one that is rung
+    after each job event, if the API is.
+    """
 
     def __init__(
         self,
@@ -32,12 +36,14 @@ class WorkerPool:
         count: int,
         *,
         outcomes: Wake | None,
+        events: Wake | None,
         on_refusal: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._count = count
         self._outcomes = outcomes
-        self._queue = JobQueue(engine)
+        self._events = events
+        self._queue = JobQueue(engine, on_event=(lambda: None) if events is None else events.ring)
         self._records = WorkerRecords(engine, patience=settings.lease_seconds)
         # One byte, for the first worker that can't start: it says why, for all of them.
         self._word = Wake.pipe()
@@ -85,6 +91,7 @@ class WorkerPool:
             ("--work-fd", doorbell.reader),
             ("--word-fd", self._word.reader),
             ("--outcome-fd", None if self._outcomes is None else self._outcomes.writer),
+            ("--event-fd", None if self._events is None else self._events.writer),
         ):
             if descriptor is not None:
                 command += [option, str(descriptor)]

@@ -7,9 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from media_inference.errors import ErrorCode
+from media_inference.jobs.event import EventType
 from media_inference.jobs.job import Job, JobFailure, JobStatus
 from media_inference.queue.clock import Clock, wall_clock
 from media_inference.queue.engine import reading, writing
+from media_inference.queue.events import SUBJECT, add_events
 from media_inference.queue.sync import SyncStatus
 from media_inference.queue.tables import collections, embedding_sets, jobs, outbox, queue
 from media_inference.queue.tables import media_store_sync_status as sync
@@ -43,11 +45,14 @@ class FinishedJobs:
 
 
 class JobRecords:
-    """The jobs as the API shows them."""
+    """The jobs as the API shows them. ``on_event`` rings for those who listen to job events."""
 
-    def __init__(self, engine: sa.Engine, clock: Clock = wall_clock) -> None:
+    def __init__(
+        self, engine: sa.Engine, clock: Clock = wall_clock, *, on_event: Callable[[], None] = lambda: None
+    ) -> None:
         self._engine = engine
         self._clock = clock
+        self._on_event = on_event
 
     def get(self, job_id: str) -> Job | None:
         """One job, or None."""
@@ -120,9 +125,11 @@ class JobRecords:
         while True:
             with writing(self._engine) as tx:
                 batch = _finished(tx.execute(_with_files().where(finished).limit(_CLEANUP_BATCH)).all())
-                tx.execute(jobs.delete().where(jobs.c.job_id.in_(batch.job_ids)))
+                gone = jobs.delete().where(jobs.c.job_id.in_(batch.job_ids)).returning(*SUBJECT)
+                add_events(tx, EventType.DELETED, tx.execute(gone).all(), self._clock())
             if not batch.job_ids:
                 break
+            self._on_event()
             removed(batch.job_ids)
             batches.append(batch)
         return FinishedJobs(

@@ -12,8 +12,8 @@ from media_inference.errors import CannotStart
 from media_inference.queue.engine import reading, writing
 
 
-def migrate(engine: sa.Engine) -> str:
-    """Applies what is missing, all of it or nothing, and returns the revision.
+def migrate(engine: sa.Engine, to: str = "head") -> str:
+    """Applies what is missing up to ``to``, all of it or nothing, and returns the newest revision.
 
     Raises `CannotStart` when the database is of a newer release than this one.
     """
@@ -27,7 +27,7 @@ def migrate(engine: sa.Engine) -> str:
                 "start the newer release again, or restore a backup made with this one"
             )
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
     return newest_revision()
 
 

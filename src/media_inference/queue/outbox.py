@@ -4,17 +4,19 @@ An entry is in the outbox from the transaction that accepted its embedding set u
 has it. Entries are applied in the order of their ids, which is the order in which they were accepted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import sqlalchemy as sa
 
 from media_inference.errors import ErrorCode, PermanentError
+from media_inference.jobs.event import EventType
 from media_inference.jobs.job import Claim, JobStatus
 from media_inference.jobs.outcome import Embedding, EmbeddingSet, PointId
 from media_inference.queue.clock import Clock, wall_clock
 from media_inference.queue.engine import reading, writing
+from media_inference.queue.events import SUBJECT, add_event
 from media_inference.queue.tables import collections, embedding_sets, embeddings, jobs, outbox, queue
 
 VECTORS = "vectors"
@@ -78,11 +80,14 @@ def _keep_to_one_model(tx: sa.Connection, found: EmbeddingSet, now: int) -> None
 
 
 class Outbox:
-    """The outbox as the publisher uses it."""
+    """The outbox as the publisher uses it. ``on_event`` rings for those who listen to job events."""
 
-    def __init__(self, engine: sa.Engine, clock: Clock = wall_clock) -> None:
+    def __init__(
+        self, engine: sa.Engine, clock: Clock = wall_clock, *, on_event: Callable[[], None] = lambda: None
+    ) -> None:
         self._engine = engine
         self._clock = clock
+        self._on_event = on_event
 
     def waiting(self, limit: int) -> Sequence[OutboxEntry]:
         """The oldest entries."""
@@ -132,11 +137,15 @@ class Outbox:
             tx.execute(outbox.delete().where(outbox.c.entry_id == entry.entry_id))
             tx.execute(embedding_sets.update().where(embedding_sets.c.set_id == entry.set_id).values(published_at=now))
             self._forget_replaced(tx, entry)
-            tx.execute(
+            completed = tx.execute(
                 jobs.update()
                 .where(jobs.c.job_id == entry.job_id, jobs.c.status == JobStatus.PROCESSING, ~_is_worked_on())
                 .values(status=JobStatus.COMPLETED, completed_at=now)
-            )
+                .returning(*SUBJECT, jobs.c.attempts)
+            ).one_or_none()
+            if completed is not None:  # else it was deleted, or is acknowledged for the second time
+                add_event(tx, EventType.COMPLETED, completed, now, attempt=completed.attempts)
+        self._on_event()
 
     @staticmethod
     def _forget_replaced(tx: sa.Connection, entry: OutboxEntry) -> None:

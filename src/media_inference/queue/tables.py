@@ -41,6 +41,13 @@ jobs = sa.Table(
     sa.Column("artifact_bytes", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index(None, "status", "task_type"),
     sa.Index(None, "status", "completed_at"),
+    sa.Index(
+        "ix_jobs_live",
+        "media_store_id",
+        "task_type",
+        sqlite_where=sa.text("status IN ('pending', 'processing')"),
+        postgresql_where=sa.text("status IN ('pending', 'processing')"),
+    ),
 )
 
 queue = sa.Table(
@@ -147,4 +154,29 @@ outages = sa.Table(
     sa.Column("dependency", sa.String(64), primary_key=True),
     sa.Column("since", sa.BigInteger, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
+)
+
+# What happened to jobs. No foreign key: an event outlives its job.
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("event_id", _rising_id, primary_key=True, autoincrement=True),
+    sa.Column("job_id", sa.String(36), nullable=False),
+    sa.Column("type", sa.String(16), nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+    sa.Index(None, "job_id"),
+    sqlite_autoincrement=True,
+)
+
+# No foreign key: a key keeps its answer when the job is gone.
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("request_hash", sa.String(64), nullable=False),
+    sa.Column("job_id", sa.String(36), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Index(None, "created_at"),
 )

@@ -41,6 +41,7 @@ class LeaseKeeper:
         interval: float,
         job_timeout: float,
         end_process: Callable[[int], object] = os._exit,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
         self._records = records
@@ -48,6 +49,7 @@ class LeaseKeeper:
         self._interval = interval
         self._job_timeout = job_timeout
         self._end_process = end_process
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._held: _Held | None = None
         self._stopped = threading.Event()
@@ -66,7 +68,7 @@ class LeaseKeeper:
     def holding(self, claim: Claim) -> Iterator[None]:
         """Renews this claim until the block ends."""
         with self._lock:
-            self._held = _Held(claim, time.monotonic())
+            self._held = _Held(claim, self._monotonic())
         try:
             yield
         finally:
@@ -83,7 +85,7 @@ class LeaseKeeper:
     def _beat(self) -> None:
         with self._lock:
             held = self._held
-        if held is not None and time.monotonic() - held.since > self._job_timeout:
+        if held is not None and self._monotonic() - held.since > self._job_timeout:
             log.error("job.hung", action="renew", job_id=held.claim.job_id, timeout_s=self._job_timeout)
             self._end_process(EXIT_HUNG)
             return

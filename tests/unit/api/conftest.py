@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from media_inference.api.app import create_app
+from media_inference.api.event_feed import EventFeed
 from media_inference.api.services import Services
 from media_inference.api.tokens import TokenVerifier, create_key_pair, sign
 from media_inference.artifacts.local_store import LocalStore
@@ -18,11 +19,13 @@ from media_inference.jobs.outcome import Artifact, Findings, Vector
 from media_inference.media.folder_inbox import FolderInbox
 from media_inference.models.kinds import DIMENSION
 from media_inference.queue.engine import open_engine
+from media_inference.queue.events import EventLog
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.outages import OutageRecords
 from media_inference.queue.sync import SyncRecords
 from media_inference.queue.tables import metadata
+from media_inference.queue.wake import Wake
 from media_inference.queue.worker_records import WorkerRecords
 from media_inference.vectors.edge_store import EdgeStore
 from media_inference.vectors.store import COLLECTIONS
@@ -85,8 +88,24 @@ def vectors(shards: Path) -> Iterator[EdgeStore]:
 
 
 @pytest.fixture
+def feed(engine: sa.Engine) -> Iterator[EventFeed]:
+    """The events, looked for when the pipe is rung."""
+    wake = Wake.pipe()
+    feed = EventFeed(EventLog(engine), wake, poll_interval=60, most_streams=10)
+    yield feed
+    feed.close()
+    wake.close()
+
+
+@pytest.fixture
 def services(
-    tmp_path: Path, engine: sa.Engine, vectors: EdgeStore, keys: tuple[bytes, bytes], wakes: list[str]
+    tmp_path: Path,
+    engine: sa.Engine,
+    vectors: EdgeStore,
+    keys: tuple[bytes, bytes],
+    *,
+    wakes: list[str],
+    feed: EventFeed,
 ) -> Services:
     """The services of a machine that runs everything."""
     public_key_path = tmp_path / "public_key.pem"
@@ -95,6 +114,7 @@ def services(
         queue=JobQueue(engine),
         sync=SyncRecords(engine),
         records=JobRecords(engine),
+        feed=feed,
         vectors=vectors,
         artifacts=LocalStore(tmp_path / "jobs"),
         inbox=FolderInbox(tmp_path / "media", MAX_UPLOAD),

@@ -1,16 +1,20 @@
 """Who may do what: every route against every kind of caller."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 import structlog
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
 from media_inference.api.app import create_app
+from media_inference.api.event_feed import EventFeed
 from media_inference.api.services import Services
 from media_inference.api.tokens import OpenAccess
+from media_inference.queue.events import EventLog
+from media_inference.queue.wake import Wake
 
 Serve = Callable[[Services], TestClient]
 
@@ -22,6 +26,8 @@ EXPECTED = {
     ("get", "/job/{job_id}"): (404, 404, 404, 404),
     ("delete", "/job/{job_id}"): (401, 403, 404, 403),
     ("get", "/job/{job_id}/faces/{index}.jpg"): (404, 404, 404, 404),
+    ("get", "/job/{job_id}/events"): (404, 404, 404, 404),
+    ("get", "/events"): (401, 403, 503, 403),  # there is no place for a stream, which would not end
     ("post", "/media"): (401, 403, 415, 403),
     ("post", "/search/image_embeddings"): (401, 403, 422, 403),
     ("post", "/search/faces"): (401, 403, 422, 403),
@@ -36,6 +42,16 @@ EXPECTED = {
 }
 OPEN_PAGES = {"/docs", "/openapi.json"}
 PATHS = {"task_type": "image_embedding", "job_id": "00000000-0000-4000-8000-000000000000", "index": "0"}
+
+
+@pytest.fixture
+def feed(engine: sa.Engine) -> Iterator[EventFeed]:
+    """A feed that takes nobody."""
+    wake = Wake.pipe()
+    feed = EventFeed(EventLog(engine), wake, poll_interval=60, most_streams=0)
+    yield feed
+    feed.close()
+    wake.close()
 
 
 def test_every_route_is_in_the_table(services: Services, stranger: TestClient) -> None:

@@ -1,0 +1,78 @@
+"""The statements that changes to a job are made of; each is part of the transaction of `JobQueue` that uses it."""
+
+from collections.abc import Collection
+from dataclasses import asdict
+
+import sqlalchemy as sa
+
+from media_inference.errors import JobError
+from media_inference.jobs.event import EventType
+from media_inference.jobs.job import Claim, JobFailure, JobStatus
+from media_inference.queue.events import Subject, add_event
+from media_inference.queue.tables import jobs, queue
+
+
+def held(claim: Claim) -> sa.ColumnElement[bool]:
+    """Where the claim still holds."""
+    return sa.and_(queue.c.job_id == claim.job_id, queue.c.lease_token == claim.lease_token)
+
+
+def take_back(tx: sa.Connection, claim: Claim) -> bool:
+    """Removes the job from the queue if the claim still holds."""
+    return tx.execute(queue.delete().where(held(claim))).rowcount == 1
+
+
+def freed(which: sa.ColumnElement[bool], available_at: int = 0) -> sa.Update:
+    """Makes jobs claimable again, at their old places."""
+    return queue.update().where(which).values(lease_token=None, worker_id=None, available_at=available_at)
+
+
+def uncharged(job_ids: Collection[str]) -> sa.Update:
+    """Takes the attempt back that a claim counted."""
+    return (
+        jobs.update()
+        .where(jobs.c.job_id.in_(job_ids))
+        .values(
+            status=JobStatus.PENDING,
+            started_at=None,
+            releases=jobs.c.releases + 1,
+            attempts=jobs.c.attempts - 1,
+        )
+    )
+
+
+def waiting_jobs(without: Collection[str]) -> sa.Select[str]:
+    """The ids in the queue, but for those of some task types."""
+    waiting = sa.select(queue.c.job_id)
+    if not without:
+        return waiting
+    return waiting.join(jobs, jobs.c.job_id == queue.c.job_id).where(jobs.c.task_type.not_in(without))
+
+
+def mark_failed(tx: sa.Connection, job: Subject, attempt: int, failure: JobFailure, now: int) -> None:
+    """Ends a job as failed, and tells why."""
+    tx.execute(
+        jobs.update()
+        .where(jobs.c.job_id == job.job_id)
+        .values(status=JobStatus.FAILED, completed_at=now, **error_values(failure))
+    )
+    add_event(tx, EventType.FAILED, job, now, attempt=attempt, error=asdict(failure))
+
+
+def failure_of(error: JobError) -> JobFailure:
+    """What the client sees of an error."""
+    return JobFailure(error.code, error.message, error.retryable)
+
+
+def error_values(failure: JobFailure) -> dict[str, str | bool]:
+    """The columns of a job's error."""
+    return {
+        "error_code": failure.code,
+        "error_message": failure.message,
+        "error_retryable": failure.retryable,
+    }
+
+
+def no_error() -> dict[str, None]:
+    """The same for a job without one."""
+    return dict.fromkeys(("error_code", "error_message", "error_retryable"))
