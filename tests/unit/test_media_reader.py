@@ -37,8 +37,7 @@ def test_a_finer_picture_serves_whoever_wants_a_coarser_one(reader: MediaReader)
 
 def test_a_coarser_picture_does_not_serve_whoever_wants_more(reader: MediaReader) -> None:
     media = reader.open("biden_1.jpg")
-    assert media.picture(short_side=224).width == 243
-    assert media.picture(short_side=244).width == 485
+    assert media.picture(short_side=224).width == 485
     assert media.picture(short_side=486).width == 970
 
 
