@@ -1,0 +1,193 @@
+"""Faults that strike a process of the service from within, at one of its failpoints.
+
+A storm writes a plan; every process of its service looks at the plan whenever it comes past a failpoint::
+
+    settle.after_commit * 2 kill          the second time that this process comes past it, for whatever subject
+    fetch.after poison-7 every abort      whenever it comes past it for the media item poison-7
+
+A fault with a number strikes once in the whole service, not once per process: a restarted process goes free. What has
+struck is noted before it strikes, so that the storm can wait for it.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from media_inference.failpoints import Failpoint, install
+
+EVERY = 0
+ANYTHING = "*"
+
+
+class Action(StrEnum):
+    """What happens to the process. ``exhaust``: it takes memory until there is none. ``hang``: it never goes on."""
+
+    NOTE = "note"
+    KILL = "kill"
+    STOP = "stop"
+    RAISE = "raise"
+    SLEEP = "sleep"
+    ABORT = "abort"
+    SEGFAULT = "segfault"
+    EXHAUST = "exhaust"
+    HANG = "hang"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """``hit``: the how many-th time it strikes, from 1; `EVERY` for each time. ``subject``: as `failpoint` says."""
+
+    point: Failpoint
+    action: Action
+    hit: int = 1
+    subject: str = ANYTHING
+
+    def line(self) -> str:
+        """The fault as a line of a plan."""
+        return f"{self.point} {self.subject} {self.hit or 'every'} {self.action}"
+
+    @classmethod
+    def of(cls, line: str) -> "Fault":
+        """The other end of `line`."""
+        point, subject, hit, action = line.split()
+        return cls(Failpoint(point), Action(action), EVERY if hit == "every" else int(hit), subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A fault that struck, and the process that it struck."""
+
+    point: Failpoint
+    action: Action
+    subject: str
+    pid: int
+
+
+class Faults:
+    """The faults of one service, as the storm sees them. ``folder`` is the storm's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._plans = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        self.disarm()
+
+    def environment(self) -> dict[str, str]:
+        """What the processes of the service need in their environment."""
+        return {"STORM_FAULTS": str(self._folder)}
+
+    def arm(self, *faults: Fault) -> None:
+        """From now on these, and no others."""
+        self._plans += 1
+        new = self._folder / "plan.new"
+        new.write_text("\n".join([str(self._plans), *(fault.line() for fault in faults)]))
+        new.rename(self._folder / "plan")
+
+    def disarm(self) -> None:
+        """From now on none."""
+        self.arm()
+
+    def struck(self) -> list[Struck]:
+        """All that have struck since the beginning."""
+        noted = self._folder / "struck"
+        lines = noted.read_text().splitlines() if noted.exists() else []
+        return [
+            Struck(Failpoint(point), Action(action), subject, int(pid))
+            for point, action, subject, pid in (line.split() for line in lines)
+        ]
+
+
+def arm_this_process(folder: str) -> None:
+    """Makes this process one that faults may strike; called by the hook."""
+    install(_Striker(Path(folder)).strike)
+
+
+class _Striker:
+    """The other end of `Faults`, inside a process of the service."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._seen: tuple[int, int] | None = None
+        self._plan = ""
+        self._faults: list[Fault] = []
+        self._hits: Counter[int] = Counter()
+
+    def strike(self, point: Failpoint, subject: str) -> None:
+        with self._lock:
+            self._look()
+            due = [number for number, fault in enumerate(self._faults) if self._is_due(number, fault, point, subject)]
+        for number in due:
+            self._note(self._faults[number], subject)
+            _ACTIONS[self._faults[number].action]()
+
+    def _look(self) -> None:
+        found = (self._folder / "plan").stat()
+        if (seen := (found.st_ino, found.st_mtime_ns)) != self._seen:
+            self._plan, *lines = (self._folder / "plan").read_text().splitlines()
+            self._seen, self._faults, self._hits = seen, [Fault.of(line) for line in lines], Counter()
+
+    def _is_due(self, number: int, fault: Fault, point: Failpoint, subject: str) -> bool:
+        if fault.point != point or fault.subject not in {ANYTHING, subject}:
+            return False
+        self._hits[number] += 1
+        if fault.hit == EVERY:
+            return True
+        return self._hits[number] == fault.hit and self._is_first(number)
+
+    def _is_first(self, number: int) -> bool:
+        """Whether no other process was struck by it."""
+        with contextlib.suppress(FileExistsError):
+            (self._folder / f"struck-{self._plan}-{number}").touch(exist_ok=False)
+            return True
+        return False
+
+    def _note(self, fault: Fault, subject: str) -> None:
+        line = f"{fault.point} {fault.action} {subject or '-'} {os.getpid()}\n"
+        descriptor = os.open(self._folder / "struck", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.write(descriptor, line.encode())
+        os.close(descriptor)
+
+
+def _raise() -> None:
+    raise OSError("a fault of the storm")
+
+
+def _segfault() -> None:
+    ctypes.string_at(0)
+
+
+def _exhaust() -> None:
+    """Takes memory up to a limit of its own, so that the machine has some left; then as the kernel would do it."""
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31))
+    taken = []
+    with contextlib.suppress(MemoryError):
+        while True:
+            taken.append(bytearray(1 << 26))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _hang() -> None:
+    """In native code, with the interpreter's lock let go, as an inference engine would."""
+    threading.Event().wait()
+
+
+_ACTIONS = {
+    Action.NOTE: lambda: None,
+    Action.KILL: lambda: os.kill(os.getpid(), signal.SIGKILL),
+    Action.STOP: lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    Action.RAISE: _raise,
+    Action.SLEEP: lambda: time.sleep(0.2),
+    Action.ABORT: os.abort,
+    Action.SEGFAULT: _segfault,
+    Action.EXHAUST: _exhaust,
+    Action.HANG: _hang,
+}
