@@ -1,7 +1,7 @@
 """Broken builds: each takes one guard out of the service, and one storm must see it.
 
-``make storms BROKEN=no_fence`` tries the storms on it, and must come out red. The hook makes the patch at the start of each
-process of the service; the product has no switch for it.
+``make storms BROKEN=no_fence`` tries the storms on it, and must come out red. The hook makes the patch at the start
+of each process of the service; the product has no switch for it.
 """
 
 import importlib

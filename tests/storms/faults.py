@@ -2,15 +2,16 @@
 
 A storm writes a plan; every process of its service looks at the plan whenever it comes past a failpoint::
 
-    settle.after_commit * 2 kill          the second time that this process comes past it, for whatever subject
-    fetch.after poison-7 every abort      whenever it comes past it for the media item poison-7
+    17 settle.after_commit * 2 kill       the second time that this process comes past it, for whatever subject
+    18 fetch.after poison-7 every abort   whenever it comes past it for the media item poison-7
 
-A fault with a number strikes once in the whole service, not once per process: a restarted process goes free. What has
-struck is noted before it strikes, so that the storm can wait for it.
+A fault that counts strikes once in the whole service, not once per process: a restarted process goes free. What has
+struck is noted under its number before it strikes, so that the storm can wait for it.
 """
 
 import contextlib
 import ctypes
+import itertools
 import os
 import resource
 import signal
@@ -50,23 +51,22 @@ class Fault:
     hit: int = 1
     subject: str = ANYTHING
 
-    def line(self) -> str:
-        """The fault as a line of a plan."""
+    def __str__(self) -> str:
         return f"{self.point} {self.subject} {self.hit or 'every'} {self.action}"
 
     @classmethod
-    def of(cls, line: str) -> "Fault":
-        """The other end of `line`."""
-        point, subject, hit, action = line.split()
+    def of(cls, words: str) -> "Fault":
+        """The other end of `str`."""
+        point, subject, hit, action = words.split()
         return cls(Failpoint(point), Action(action), EVERY if hit == "every" else int(hit), subject)
 
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """A fault that struck, and the process that it struck."""
+    """A fault that struck, by its number; where, for what subject, and in which process."""
 
+    number: int
     point: Failpoint
-    action: Action
     subject: str
     pid: int
 
@@ -76,33 +76,41 @@ class Faults:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._plans = 0
+        self._numbers = itertools.count(1)
+        self._armed: dict[int, Fault] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        self.disarm()
+        self._write()
 
     def environment(self) -> dict[str, str]:
         """What the processes of the service need in their environment."""
         return {"STORM_FAULTS": str(self._folder)}
 
-    def arm(self, *faults: Fault) -> None:
-        """From now on these, and no others."""
-        self._plans += 1
-        new = self._folder / "plan.new"
-        new.write_text("\n".join([str(self._plans), *(fault.line() for fault in faults)]))
-        new.rename(self._folder / "plan")
+    def arm(self, *faults: Fault) -> list[int]:
+        """From now on these too; returns their numbers."""
+        new = {next(self._numbers): fault for fault in faults}
+        self._armed |= new
+        self._write()
+        return list(new)
 
     def disarm(self) -> None:
         """From now on none."""
-        self.arm()
+        self._armed = {}
+        self._write()
 
-    def struck(self) -> list[Struck]:
-        """All that have struck since the beginning."""
+    def struck(self, number: int | None = None) -> list[Struck]:
+        """All that have struck since the beginning, or all strikes of one fault."""
         noted = self._folder / "struck"
         lines = noted.read_text().splitlines() if noted.exists() else []
-        return [
-            Struck(Failpoint(point), Action(action), subject, int(pid))
-            for point, action, subject, pid in (line.split() for line in lines)
+        every = [
+            Struck(int(told), Failpoint(point), subject, int(pid))
+            for told, point, subject, pid in (line.split() for line in lines)
         ]
+        return [struck for struck in every if number is None or struck.number == number]
+
+    def _write(self) -> None:
+        new = self._folder / "plan.new"
+        new.write_text("\n".join(f"{number} {fault}" for number, fault in self._armed.items()))
+        new.rename(self._folder / "plan")
 
 
 def arm_this_process(folder: str) -> None:
@@ -117,23 +125,24 @@ class _Striker:
         self._folder = folder
         self._lock = threading.Lock()
         self._seen: tuple[int, int] | None = None
-        self._plan = ""
-        self._faults: list[Fault] = []
+        self._faults: dict[int, Fault] = {}
         self._hits: Counter[int] = Counter()
 
     def strike(self, point: Failpoint, subject: str) -> None:
         with self._lock:
             self._look()
-            due = [number for number, fault in enumerate(self._faults) if self._is_due(number, fault, point, subject)]
-        for number in due:
-            self._note(self._faults[number], subject)
-            _ACTIONS[self._faults[number].action]()
+            due = {
+                number: fault for number, fault in self._faults.items() if self._is_due(number, fault, point, subject)
+            }
+        for number, fault in due.items():
+            self._note(number, point, subject)
+            _ACTIONS[fault.action]()
 
     def _look(self) -> None:
         found = (self._folder / "plan").stat()
         if (seen := (found.st_ino, found.st_mtime_ns)) != self._seen:
-            self._plan, *lines = (self._folder / "plan").read_text().splitlines()
-            self._seen, self._faults, self._hits = seen, [Fault.of(line) for line in lines], Counter()
+            lines = (line.partition(" ") for line in (self._folder / "plan").read_text().splitlines())
+            self._seen, self._faults = seen, {int(number): Fault.of(words) for number, _, words in lines}
 
     def _is_due(self, number: int, fault: Fault, point: Failpoint, subject: str) -> bool:
         if fault.point != point or fault.subject not in {ANYTHING, subject}:
@@ -146,12 +155,12 @@ class _Striker:
     def _is_first(self, number: int) -> bool:
         """Whether no other process was struck by it."""
         with contextlib.suppress(FileExistsError):
-            (self._folder / f"struck-{self._plan}-{number}").touch(exist_ok=False)
+            (self._folder / f"struck-{number}").touch(exist_ok=False)
             return True
         return False
 
-    def _note(self, fault: Fault, subject: str) -> None:
-        line = f"{fault.point} {fault.action} {subject or '-'} {os.getpid()}\n"
+    def _note(self, number: int, point: Failpoint, subject: str) -> None:
+        line = f"{number} {point} {subject or '-'} {os.getpid()}\n"
         descriptor = os.open(self._folder / "struck", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(descriptor, line.encode())
         os.close(descriptor)

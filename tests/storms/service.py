@@ -168,7 +168,7 @@ class StormService:
         return {name: self.roles[name].stop() for name in names}
 
     def end(self) -> None:
-        """Kills everything that still runs, also workers that have outlived their supervisor; returns when all is gone."""
+        """Kills everything that still runs, also workers that have outlived their supervisor."""
         for role in self.roles.values():
             role.end()
         for pid in processes_in(self.folder):
