@@ -26,7 +26,7 @@ _MOST_STOPPED = 2
 class Duel:
     """A worker that was stopped over a job, and the one that gets the job after it.
 
-    The second is stopped as soon as it has fetched the photo, and the first let go: it comes to its end while the job
+    The second is stopped as soon as it has claimed it, and the first let go: it comes to its end while the job
     is another's. Without a fence the dead man's outcome would be taken.
     """
 
@@ -84,7 +84,10 @@ class Striker:
         stopped = {duel.role.name for duel in self._stopped}
         roles = [role for name, role in self.service.roles.items() if name.startswith("worker") and name not in stopped]
         role = self.chance.choice(roles)
+        seconds = {duel.second for duel in self._stopped}
         for worker_id, pid in role.children().items():
+            if pid in seconds:
+                return False
             with suppress(ProcessLookupError), _frozen(pid) as left_frozen:
                 held = self._held(worker_id)
                 if held is None or held.crashes >= MOST_CRASHES - 1:
@@ -108,7 +111,7 @@ class Striker:
         return len(self._stopped)
 
     def _begin_duel(self, role: Kept, pid: int, held: sa.Row[str, str, int]) -> None:
-        (fault,) = self.service.faults.arm(Fault(Failpoint.FETCH_AFTER, Action.STOP, subject=held.media_store_id))
+        (fault,) = self.service.faults.arm(Fault(Failpoint.CLAIM_AFTER_COMMIT, Action.STOP, subject=held.job_id))
         self._stopped.append(Duel(role, pid, held.job_id, fault, role.log.stat().st_size))
         self.stops += 1
 

@@ -1,5 +1,6 @@
 """Workers are killed, or stopped until their lease is lost and then let loose again, while thousands of jobs run."""
 
+import itertools
 import random
 import threading
 import time
@@ -40,9 +41,11 @@ def storm(
     with storm_service(folder, ledger, known_photos, broken=broken) as service:
         service.start("serve", *WORKERS)
         striker = Striker(service, random.Random(seed))  # noqa: S311  # not a secret
-        client = threading.Thread(target=submit_all, args=(service, items, random.Random(seed)))  # noqa: S311
+        struck = threading.Event()
+        client = threading.Thread(target=submit_all, args=(service, items, struck, random.Random(seed)))  # noqa: S311
         client.start()
         strike_all(striker, faults, items * len(TASKS))
+        struck.set()
         client.join()
         service.wait_until_done(300)
         assert set(service.stop().values()) == {0}
@@ -62,9 +65,13 @@ def storm(
     return verdict
 
 
-def submit_all(service: StormService, items: int, chance: random.Random) -> None:
-    """Every task on every item, in any order."""
-    for _ in range(items):
+def submit_all(service: StormService, items: int, struck: threading.Event, chance: random.Random) -> None:
+    """Every task on each of ``items`` media items, in any order; then on more, until all strikes are done."""
+    for number in itertools.count():
+        if number >= items:
+            until(lambda: struck.is_set() or service.unfinished() < 3 * len(WORKERS), bool, patience=600)
+            if struck.is_set():
+                return
         photo = chance.choice(("two", "one", "none"))
         media_id = service.media(photo)
         for task_type in chance.sample(sorted(TASKS), len(TASKS)):
@@ -74,16 +81,13 @@ def submit_all(service: StormService, items: int, chance: random.Random) -> None
 def strike_all(striker: Striker, faults: int, expected_jobs: int) -> None:
     """One strike for each share of the jobs that has ended; every fourth is a stop."""
     ended = sa.select(sa.func.count()).where(jobs.c.status.in_([JobStatus.COMPLETED, JobStatus.FAILED]))
-    kinds = [number % 4 != 3 for number in range(faults)]
-    striker.chance.shuffle(kinds)
+    kills = [number % 4 != 3 for number in range(faults)]
+    striker.chance.shuffle(kills)
 
-    def strike_when_due() -> int:
-        striker.look()
-        struck = striker.kills + striker.stops
-        share = striker.service.count(ended) * faults
-        if struck < faults and (share >= struck * (expected_jobs - 2 * len(WORKERS))):
-            striker.strike(kill=kinds[struck])
-        return struck
+    def strike_when_due() -> bool:
+        duels, struck = striker.look(), striker.kills + striker.stops
+        if struck < faults and striker.service.count(ended) * faults >= struck * expected_jobs:
+            striker.strike(kill=kills[struck])
+        return struck == faults and not duels
 
-    until(strike_when_due, lambda struck: struck == faults, patience=1500)
-    until(striker.look, lambda stopped: stopped == 0)
+    until(strike_when_due, bool, patience=1500)

@@ -354,6 +354,26 @@ def test_a_lease_is_not_silent_because_the_database_let_nobody_write(
     assert len(watch.silent()) == 1
 
 
+def test_a_lease_is_silent_in_the_end_although_every_look_has_to_wait_for_the_database(
+    jobs: JobQueue, engine: sa.Engine, submit: Submit
+) -> None:
+    time = [0.0]
+    watch = LeaseWatch(engine, patience=10.0, monotonic=lambda: time[0])
+
+    def come_late(_connection: sa.Connection) -> None:
+        time[0] += 1.5
+
+    submit()
+    take(jobs, "w")
+    sa.event.listen(engine, "begin", come_late)
+    looks = 0
+    while not watch.silent():
+        time[0] += 1.0
+        looks += 1
+        assert looks < 20
+    assert looks == 11
+
+
 def test_a_database_without_room_says_so_and_counts_as_away(engine: sa.Engine, jobs: JobQueue) -> None:
     with engine.connect() as connection:  # the only one in the pool
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
