@@ -92,9 +92,9 @@ class Faults:
         self._write()
         return list(new)
 
-    def disarm(self) -> None:
-        """From now on none."""
-        self._armed = {}
+    def disarm(self, *numbers: int) -> None:
+        """From now on none of these; without any, none at all."""
+        self._armed = {number: fault for number, fault in self._armed.items() if numbers and number not in numbers}
         self._write()
 
     def struck(self, number: int | None = None) -> list[Struck]:

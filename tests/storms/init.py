@@ -38,6 +38,10 @@ class Kept:
         lines = [line.split() for line in listing.stdout.splitlines() if "--worker-id" in line]
         return {words[words.index("--worker-id") + 1]: int(words[0]) for words in lines}
 
+    def kill(self) -> None:
+        """SIGKILL; it is started again."""
+        self._process.kill()
+
     def wait_for_exits(self, count: int, patience: float = _PATIENCE) -> None:
         """Returns when it has ended ``count`` times, and runs again."""
         with self._changed:

@@ -177,6 +177,9 @@ class _Judge:
         for name, rows in (("queue", self._end.queue), ("outbox", self._end.outbox)):
             for row in rows:
                 self._verdict.lost.append(f"{row.get('job_id') or row['set_id']} is still in the {name}")
+        for job_id, row in self._end.sync.items():
+            if row["status"] != "synced":
+                self._verdict.lost.append(f"{job_id}: its report to the media store is {row['status']}")
 
     def _look_at_job(self, job_id: str, row: Row) -> None:
         asked = self._asked.get(job_id)

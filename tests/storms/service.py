@@ -15,7 +15,7 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ import sqlalchemy as sa
 from media_inference.jobs.job import JobStatus
 from media_inference.queue.engine import open_engine
 from media_inference.queue.migrate import migrate
+from media_inference.queue.sync import SyncStatus
 from media_inference.queue.tables import jobs, outbox, queue, workers
+from media_inference.queue.tables import media_store_sync_status as sync
 from tests.stands.running_service import service_environment, until
 from tests.storms.end_state import EndState, read_end_state
 from tests.storms.faults import Faults
@@ -55,8 +57,10 @@ class StormService:
         folder: Path,
         ledger: Ledger,
         photos: Mapping[str, Photo],
+        *,
         settings: Mapping[str, str],
         broken: str | None,
+        put_media: Callable[[str, bytes], None] | None,
     ) -> None:
         self.folder, self.data, self.ledger = folder.resolve(), folder.resolve() / "data", ledger
         self.media_folder = self.data / "media"
@@ -67,6 +71,7 @@ class StormService:
         self.faults = Faults(folder / "faults")
         self.roles: dict[str, Kept] = {}
         self._photos = photos
+        self._put_media = put_media or self._put_in_folder
         self._numbers = itertools.count(1)
         self._environment = (
             service_environment(self.data)
@@ -98,15 +103,13 @@ class StormService:
     def wait_until_ready(self, ready_workers: int) -> None:
         """Returns when the API answers, if there is one, and so many workers are ready."""
         if any(name.startswith(("up", "serve")) for name in self.roles):
-            until(self._answers, bool)
+            until(self.answers, bool)
         until(self.worker_ids, lambda ids: len(ids) >= ready_workers)
 
     def media(self, photo: str, media_store_id: str | None = None) -> str:
         """A new media item that shows this photo, or another photo for one that is there; returns its id."""
         name = media_store_id or str(next(self._numbers))
-        new = self.media_folder / f".{name}.new"
-        new.write_bytes(self._photos[photo].content)
-        new.rename(self.media_folder / name)
+        self._put_media(name, self._photos[photo].content)
         return name
 
     def submit(self, task_type: str, media_store_id: str, answer: str | Answer, priority: int = 5) -> str | None:
@@ -126,6 +129,15 @@ class StormService:
         job_id = str(answered.json()["job_id"])
         self.ledger.acknowledge(job_id, task_type, media_store_id, wanted)
         return job_id
+
+    def upload(self, content: bytes) -> str | None:
+        """Puts a photo into the built-in media store as a client does; its id, or None when no answer came."""
+        try:
+            answered = self.client.post("/media", files={"file": content})
+        except httpx2.TransportError:
+            return None
+        assert answered.status_code == 201, answered.text
+        return str(answered.json()["media_store_id"])
 
     def delete(self, job_id: str) -> bool:
         """Deletes a job and writes in the ledger what came of it; returns whether an answer came."""
@@ -148,10 +160,11 @@ class StormService:
             return int(tx.scalar(query) or 0)
 
     def unfinished(self) -> int:
-        """Jobs that are neither completed nor failed, rows of the queue, and entries of the outbox."""
-        waiting = sa.select(sa.func.count()).select_from(jobs)
-        live = self.count(waiting.where(jobs.c.status.in_([JobStatus.PENDING, JobStatus.PROCESSING])))
-        return live + sum(self.count(sa.select(sa.func.count()).select_from(table)) for table in (queue, outbox))
+        """Jobs that are neither completed nor failed, rows of the queue, entries of the outbox, reports not sent."""
+        live = sa.select(sa.func.count()).where(jobs.c.status.in_([JobStatus.PENDING, JobStatus.PROCESSING]))
+        reports = sa.select(sa.func.count()).where(sync.c.status == SyncStatus.PENDING)
+        rows = [sa.select(sa.func.count()).select_from(table) for table in (queue, outbox)]
+        return sum(self.count(query) for query in (live, reports, *rows))
 
     def worker_ids(self) -> list[str]:
         """The workers that have said that they are ready."""
@@ -180,11 +193,17 @@ class StormService:
         self.end()
         return read_end_state(self.engine, self.data, [role.log for role in self.roles.values()])
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether the API does."""
         try:
             return self.client.get("/livez").status_code == 200
         except httpx2.TransportError:
             return False
+
+    def _put_in_folder(self, name: str, content: bytes) -> None:
+        new = self.media_folder / f".{name}.new"
+        new.write_bytes(content)
+        new.rename(self.media_folder / name)
 
 
 @contextmanager
@@ -195,12 +214,14 @@ def storm_service(
     *,
     settings: Mapping[str, str] | None = None,
     broken: str | None = None,
+    put_media: Callable[[str, bytes], None] | None = None,
 ) -> Iterator[StormService]:
     """A service without any role yet, in an empty ``folder``; in the end nothing of it runs any more.
 
     ``settings`` add to, or replace, those of every role. ``broken``: a broken build of `tests/storms/broken.py`.
+    ``put_media`` puts a photo where the service finds it, if that is not the built-in media store.
     """
-    service = StormService(folder, ledger, photos, settings or {}, broken)
+    service = StormService(folder, ledger, photos, settings=settings or {}, broken=broken, put_media=put_media)
     try:
         yield service
     finally:

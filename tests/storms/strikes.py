@@ -47,6 +47,7 @@ class Duel:
             self._let_go(self.pid, self.role.pid)
         too_long = time.monotonic() - self.since > _LONGEST_STOP
         if (self.second is not None and self._first_is_done()) or too_long:
+            service.faults.disarm(self.fault)
             self._let_go(self.pid, self.role.pid, *([] if self.second is None else [self.second]))
             self.over = True
 

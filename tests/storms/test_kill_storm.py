@@ -66,16 +66,18 @@ def storm(
 
 
 def submit_all(service: StormService, items: int, struck: threading.Event, chance: random.Random) -> None:
-    """Every task on each of ``items`` media items, in any order; then on more, until all strikes are done."""
+    """Every task on each of ``items`` media items, in any order; then on more, until all strikes are done.
+
+    Not too many at once: a job that crashed goes to the end of the queue, and is to be claimed while its zombie lives.
+    """
     for number in itertools.count():
-        if number >= items:
-            until(lambda: struck.is_set() or service.unfinished() < 3 * len(WORKERS), bool, patience=600)
-            if struck.is_set():
-                return
+        if number >= items and struck.is_set():
+            return
+        until(service.unfinished, lambda waiting: waiting < 3 * len(WORKERS), patience=600)
         photo = chance.choice(("two", "one", "none"))
         media_id = service.media(photo)
         for task_type in chance.sample(sorted(TASKS), len(TASKS)):
-            service.submit(task_type, media_id, photo, priority=chance.randint(0, 10))
+            service.submit(task_type, media_id, photo)
 
 
 def strike_all(striker: Striker, faults: int, expected_jobs: int) -> None:

@@ -201,6 +201,16 @@ def test_a_released_job_is_not_charged(jobs: JobQueue, records: JobRecords, subm
     assert (job.status, job.attempts, job.started_at) == (JobStatus.PENDING, 0, None)
 
 
+def test_a_job_that_crashed_its_worker_goes_behind_those_that_were_there_before_and_no_further(
+    jobs: JobQueue, submit: Submit
+) -> None:
+    poison, *there_before = submit(), submit(), submit()
+    assert take(jobs, "w").job_id == poison
+    jobs.charge_worker("w")
+    later = submit()
+    assert [take(jobs).job_id for _ in range(4)] == [*there_before, poison, later]
+
+
 def test_a_job_that_crashes_its_worker_three_times_fails_and_the_others_are_not_charged(
     jobs: JobQueue, records: JobRecords, submit: Submit
 ) -> None:
