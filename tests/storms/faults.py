@@ -13,7 +13,6 @@ import contextlib
 import ctypes
 import itertools
 import os
-import resource
 import signal
 import threading
 import time
@@ -175,13 +174,10 @@ def _segfault() -> None:
 
 
 def _exhaust() -> None:
-    """Takes memory up to a limit of its own, so that the machine has some left; then as the kernel would do it."""
-    resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31))
-    taken = []
-    with contextlib.suppress(MemoryError):
-        while True:
-            taken.append(bytearray(1 << 26))
+    """Takes real memory, up to a bound so that others have some left, and then dies as by the kernel's hand."""
+    taken = [bytes([1]) * (1 << 24) for _ in range(16)]
     os.kill(os.getpid(), signal.SIGKILL)
+    taken.clear()
 
 
 def _hang() -> None:

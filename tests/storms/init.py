@@ -42,6 +42,10 @@ class Kept:
         """SIGKILL; it is started again."""
         self._process.kill()
 
+    def terminate(self) -> None:
+        """SIGTERM; it is started again."""
+        self._process.terminate()
+
     def wait_for_exits(self, count: int, patience: float = _PATIENCE) -> None:
         """Returns when it has ended ``count`` times, and runs again."""
         with self._changed:

@@ -67,7 +67,7 @@ class Lane:
             while not self._service.delete(job_id):
                 until(self._service.answers, bool)
 
-    def _do_media(self, _: Cell) -> None:
+    def _do_media(self, _cell: Cell) -> None:
         for _ in cells.HITS:
             self.uploaded.append(self._upload(self._photos["one"].content))
 
@@ -83,7 +83,7 @@ class Lane:
         for item in items:
             self._submit(cell, "image_embedding", item, "none")
 
-    def _do_orphans(self, _: Cell) -> None:
+    def _do_orphans(self, _cell: Cell) -> None:
         for _ in cells.HITS:
             folder = self._service.data / "inference" / "jobs" / str(uuid.uuid4())
             folder.mkdir()

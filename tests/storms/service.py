@@ -73,7 +73,7 @@ class StormService:
         self._photos = photos
         self._put_media = put_media or self._put_in_folder
         self._numbers = itertools.count(1)
-        self._environment = (
+        self.environment = (
             service_environment(self.data)
             | _SETTINGS
             | {"PYTHONPATH": f"{_HOOK}{os.pathsep}{_ROOT}"}
@@ -97,7 +97,7 @@ class StormService:
                 "worker": ["--processes", str(workers)],
             }[command]
             arguments = [sys.executable, "-m", "media_inference", command, *options]
-            self.roles[name] = Kept(name, arguments, self.folder, self._environment)
+            self.roles[name] = Kept(name, arguments, self.folder, self.environment)
         self.wait_until_ready(sum(workers for name in names if not name.startswith("serve")))
 
     def wait_until_ready(self, ready_workers: int) -> None:
@@ -165,6 +165,10 @@ class StormService:
         reports = sa.select(sa.func.count()).where(sync.c.status == SyncStatus.PENDING)
         rows = [sa.select(sa.func.count()).select_from(table) for table in (queue, outbox)]
         return sum(self.count(query) for query in (live, reports, *rows))
+
+    def running(self) -> int:
+        """Jobs that a worker has now."""
+        return self.count(sa.select(sa.func.count()).where(queue.c.lease_token.is_not(None)))
 
     def worker_ids(self) -> list[str]:
         """The workers that have said that they are ready."""
