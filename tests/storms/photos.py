@@ -35,6 +35,15 @@ def _small(path: Path) -> bytes:
 
 
 @cache
+def large_photo(shared: Path) -> Photo:
+    """Two people in 3 megapixels, as a small camera takes them."""
+    file = io.BytesIO()
+    with Image.open(shared / "photos" / "obama_and_biden.jpg") as image:
+        image.convert("RGB").resize((2 * image.width, 2 * image.height)).save(file, "JPEG", quality=85)
+    return Photo("large", file.getvalue(), 2)
+
+
+@cache
 def decoder_killer() -> Photo:
     """A few kilobytes that no decoder ends with: a progressive JPEG whose last scan comes ten thousand times."""
     file = io.BytesIO()

@@ -108,7 +108,7 @@ class StormService:
 
     def media(self, photo: str, media_store_id: str | None = None) -> str:
         """A new media item that shows this photo, or another photo for one that is there; returns its id."""
-        name = media_store_id or str(next(self._numbers))
+        name = media_store_id or next(str(n) for n in self._numbers if not (self.media_folder / str(n)).exists())
         self._put_media(name, self._photos[photo].content)
         return name
 
@@ -169,6 +169,12 @@ class StormService:
     def running(self) -> int:
         """Jobs that a worker has now."""
         return self.count(sa.select(sa.func.count()).where(queue.c.lease_token.is_not(None)))
+
+    def most_claims(self) -> int:
+        """How often the job was claimed that was claimed most often."""
+        times = sa.text("SELECT count(*) FROM storm_history WHERE what = 'claimed' GROUP BY job_id ORDER BY 1 DESC")
+        with self.engine.begin() as tx:
+            return int(tx.execute(times).scalar() or 0)
 
     def worker_ids(self) -> list[str]:
         """The workers that have said that they are ready."""
