@@ -19,7 +19,6 @@ from tests.storms.init import Kept
 from tests.storms.service import StormService
 
 _LONGEST_STOP = 20.0
-_MOST_STOPPED = 2
 
 
 @dataclass(slots=True)
@@ -80,7 +79,7 @@ class Striker:
 
     def strike(self, *, kill: bool) -> bool:
         """One strike at one worker that runs a job; False when none could be hit now."""
-        if not kill and len(self._stopped) >= _MOST_STOPPED:
+        if not kill and len(self._stopped) >= self._most_stopped():
             return False
         stopped = {duel.role.name for duel in self._stopped}
         roles = [role for name, role in self.service.roles.items() if name.startswith("worker") and name not in stopped]
@@ -110,6 +109,10 @@ class Striker:
             self.duels += duel.over and duel.second is not None
         self._stopped = [duel for duel in self._stopped if not duel.over]
         return len(self._stopped)
+
+    def _most_stopped(self) -> int:
+        """Half of the workers: the others are to take over."""
+        return sum(name.startswith("worker") for name in self.service.roles) // 2
 
     def _begin_duel(self, role: Kept, pid: int, held: sa.Row[str, str, int]) -> None:
         (fault,) = self.service.faults.arm(Fault(Failpoint.CLAIM_AFTER_COMMIT, Action.STOP, subject=held.job_id))

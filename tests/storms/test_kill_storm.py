@@ -4,7 +4,7 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,23 +23,32 @@ from tests.storms.strikes import Striker
 pytestmark = [pytest.mark.storm, pytest.mark.timeout(1800)]
 
 WORKERS = ("worker-1", "worker-2", "worker-3", "worker-4")
+A_FEW_WORKERS = WORKERS[:2]
 
 
 def test_no_job_is_lost_or_doubled_by_workers_that_are_killed_or_come_back_from_the_dead(
     tmp_path: Path, known_photos: Mapping[str, Photo], size: Size, seed: int
 ) -> None:
-    verdict = storm(tmp_path, known_photos, seed, items=size.of(20, 667), faults=size.of(8, 200), broken=size.broken)
+    items, faults, workers = size.of((12, 4, A_FEW_WORKERS), (667, 200, WORKERS))
+    verdict = storm(tmp_path, known_photos, seed, items=items, faults=faults, workers=workers, broken=size.broken)
     verdict.keep()
     assert verdict.clean, verdict
 
 
 def storm(
-    folder: Path, known_photos: Mapping[str, Photo], seed: int, *, items: int, faults: int, broken: str | None = None
+    folder: Path,
+    known_photos: Mapping[str, Photo],
+    seed: int,
+    *,
+    items: int,
+    faults: int,
+    workers: Sequence[str] = A_FEW_WORKERS,
+    broken: str | None = None,
 ) -> Verdict:
     """Every task on every one of ``items``; a fault, of which one in four is a stop, after each share of the jobs."""
     ledger, begun = Ledger("kill", seed), time.monotonic()
     with storm_service(folder, ledger, known_photos, broken=broken) as service:
-        service.start("serve", *WORKERS)
+        service.start("serve", *workers)
         striker = Striker(service, random.Random(seed))  # noqa: S311  # not a secret
         struck = threading.Event()
         client = threading.Thread(target=submit_all, args=(service, items, struck, random.Random(seed)))  # noqa: S311
@@ -73,7 +82,7 @@ def submit_all(service: StormService, items: int, struck: threading.Event, chanc
     for number in itertools.count():
         if number >= items and struck.is_set():
             return
-        until(service.unfinished, lambda waiting: waiting < 3 * len(WORKERS), patience=600)
+        until(service.unfinished, lambda waiting: waiting < 12, patience=600)
         photo = chance.choice(("two", "one", "none"))
         media_id = service.media(photo)
         for task_type in chance.sample(sorted(TASKS), len(TASKS)):
