@@ -67,8 +67,7 @@ class Verdict:
         return "\n  ".join([line, *findings[:20], *(["…"] if len(findings) > 20 else [])])
 
     def keep(self) -> None:
-        """Prints it, and keeps it as JSON in a folder that git ignores."""
-        print(self)  # noqa: T201  # it is what `make storms` is run for
+        """Keeps it as JSON in a folder that git ignores; it is printed at the end of the run."""
         LEDGERS.mkdir(exist_ok=True)
         name = self.storm if self.seed is None else f"{self.storm}-{self.seed}"
         (LEDGERS / f"{name}.json").write_text(json.dumps(asdict(self), indent=2, default=str) + "\n")
