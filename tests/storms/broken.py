@@ -5,6 +5,7 @@ of each process of the service; the product has no switch for it.
 """
 
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,17 +21,18 @@ class BrokenBuild:
 
 
 def _no_fence() -> None:
-    from media_inference.queue import job_queue
+    from media_inference.queue import changes, job_queue
     from media_inference.queue.tables import queue
 
-    _replace(job_queue, "_held", lambda claim: queue.c.job_id == claim.job_id)
+    for module in (changes, job_queue):
+        _replace(module, "held", lambda claim: queue.c.job_id == claim.job_id)
 
 
 def _settle_without_a_claim() -> None:
     from media_inference.queue import job_queue
 
-    take_back: Callable[..., bool] = job_queue._take_back
-    _replace(job_queue, "_take_back", lambda tx, claim: take_back(tx, claim) or True)
+    take_back: Callable[..., bool] = vars(job_queue)["take_back"]
+    _replace(job_queue, "take_back", lambda tx, claim: take_back(tx, claim) or True)
 
 
 def _uncounted_crash() -> None:
@@ -46,21 +48,22 @@ def _charged_release() -> None:
 
 
 def _answer_before_the_commit() -> None:
+    from media_inference.failpoints import Failpoint, failpoint
     from media_inference.jobs.job import Job, JobStatus, NewJob
-    from media_inference.queue import job_queue
+    from media_inference.queue.engine import writing
     from media_inference.queue.job_queue import JobQueue
-
-    submit = JobQueue.submit
+    from media_inference.queue.submission import add_job
 
     def answer_first(self: JobQueue, new: NewJob) -> Job:
-        job_id = job_queue.uuid.uuid4()
+        job_id = str(uuid.uuid4())
 
         def write_later() -> None:
-            job_queue.uuid.uuid4 = lambda: job_id
-            submit(self, new)
+            with writing(self._engine) as tx:
+                add_job(tx, new, 0, job_id)
+                failpoint(Failpoint.SUBMIT_BEFORE_COMMIT, new.media_store_id)
 
         threading.Timer(0.1, write_later).start()
-        return Job(str(job_id), new.task_type, new.media_store_id, JobStatus.PENDING, new.priority, 0)
+        return Job(job_id, new.task_type, new.media_store_id, JobStatus.PENDING, new.priority, 0)
 
     _replace(JobQueue, "submit", answer_first)
 

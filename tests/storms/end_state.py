@@ -12,7 +12,7 @@ from qdrant_edge import Distance, EdgeConfig, EdgeShard, EdgeVectorParams, Scrol
 
 from media_inference.jobs.outcome import PointId
 from media_inference.models.kinds import DIMENSION
-from media_inference.queue.tables import embedding_sets, jobs, media_store_sync_status, outbox, queue
+from media_inference.queue.tables import embedding_sets, events, jobs, media_store_sync_status, outbox, queue
 from media_inference.vectors.store import COLLECTIONS, Point
 from tests.storms.history import Turn, read_book
 
@@ -33,6 +33,7 @@ class EndState:
     sets: list[Row]
     sync: dict[str, Row]
     history: list[Turn]
+    events: list[Row]
     points: dict[tuple[str, PointId], Point] | None
     files: dict[str, dict[str, bytes]]
     log: list[Row]
@@ -49,6 +50,7 @@ def read_end_state(engine: sa.Engine, data: Path, logs: list[Path]) -> EndState:
             sets=_rows(tx, embedding_sets),
             sync={row["job_id"]: row for row in _rows(tx, media_store_sync_status)},
             history=read_book(tx),
+            events=sorted(_rows(tx, events), key=lambda row: int(row["event_id"])),
             points=_points(data / "qdrant"),
             files=_files(data / "inference" / "jobs"),
             log=[line for path in logs for line in _json_lines(path)],

@@ -127,6 +127,7 @@ class _Judge:
         self._verdict.acknowledged = len(expected)
         self._verdict.unexpected += self._end.damage
         self._look_at_turns()
+        self._look_at_events()
         self._look_at_leftovers()
         for job_id in expected - self._maybe_deleted - set(self._end.jobs):
             self._verdict.lost.append(f"{job_id} is not there")
@@ -171,6 +172,24 @@ class _Judge:
                     self._verdict.unexpected.append(
                         f"{job_id} was {line['action']} by attempt {attempt}, which had lost it to {endings[job_id]}"
                     )
+
+    def _look_at_events(self) -> None:
+        """One set per job: `queued`, a `started` per attempt, and the ending that its row has, or `deleted`, last."""
+        told: dict[str, list[Row]] = {}
+        for event in self._end.events:
+            told.setdefault(event["job_id"], []).append(event)
+        for job_id in self._end.jobs.keys() | told.keys():
+            types = [event["type"] for event in told.get(job_id, [])]
+            started = [event["data"]["attempt"] for event in told.get(job_id, []) if event["type"] == "started"]
+            row = self._end.jobs.get(job_id)
+            ending = "deleted" if row is None else row["status"]
+            once = Counter(type_ for type_ in types if type_ != "started")
+            if any(times > 1 for times in once.values()) or len(set(started)) < len(started):
+                self._verdict.duplicated.append(f"{job_id}: its events are {', '.join(types)}")
+            elif types[:1] != ["queued"] or types[-1:] != [ending] or started != sorted(started):
+                self._verdict.unexpected.append(f"{job_id} is {ending}, and its events are {', '.join(types)}")
+            elif row is not None and started != list(range(1, row["attempts"] + 1)):
+                self._verdict.unexpected.append(f"{job_id} was attempted {row['attempts']} times; told: {started}")
 
     def _look_at_leftovers(self) -> None:
         for name, rows in (("queue", self._end.queue), ("outbox", self._end.outbox)):

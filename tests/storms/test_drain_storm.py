@@ -82,9 +82,9 @@ def drain(service: StormService, terms: Mapping[str, int], chance: random.Random
     client.join()
     service.wait_until_done()
     service.wait_until_ready(1)
-    exits = {name: role.exits for name, role in service.roles.items()}
-    codes = service.stop()
-    problems = [f"{name} exited with {code}" for name in exits for code in [*exits[name], codes[name]] if code != 0]
+    last = service.stop()
+    codes = [(name, code) for name, role in service.roles.items() for code in (*role.exits, last[name])]
+    problems = [f"{name} exited with {code}" for name, code in codes if code != 0]
     if slowest > grace + ALLOWANCE:
         problems.append(f"an exit took {slowest:.1f} s, with a grace of {grace:g} s")
     return slowest, problems

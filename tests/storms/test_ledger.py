@@ -34,11 +34,26 @@ def end(known_photos: Mapping[str, Photo]) -> EndState:
         sets=[{"set_id": 1, "collection": "faces", "media_store_id": "7", "job_id": EMBEDDED}],
         sync={},
         history=[Turn(EMBEDDED, "ended", 1), Turn(EMBEDDED, "accepted", 1), Turn(EMBEDDED, "completed", 1)],
+        events=[
+            *told(EMBEDDED, "queued", 1, "completed"),
+            *told(DETECTED, "queued", 1, 2, "completed"),
+            *told(REFUSED, "queued", 1, "failed"),
+        ],
         points=dict(embedded.points),
         files={EMBEDDED: dict(embedded.files), DETECTED: dict(detected.files)},
         log=[],
         damage=[],
     )
+
+
+def told(job_id: str, *what: str | int) -> list[dict[str, Any]]:
+    """Events of a job; a number is a started attempt."""
+    return [
+        {"job_id": job_id, "type": "started", "data": {"attempt": item}}
+        if isinstance(item, int)
+        else {"job_id": job_id, "type": item, "data": {}}
+        for item in what
+    ]
 
 
 def row(task_type: str, media_store_id: str, **values: Any) -> dict[str, Any]:
@@ -116,6 +131,13 @@ DAMAGES: dict[str, tuple[str, Callable[[EndState], EndState]]] = {
         "duplicated",
         lambda end: replace(end, history=[*end.history, Turn(EMBEDDED, "failed", 1)]),
     ),
+    "an event is missing": ("unexpected", lambda end: replace(end, events=end.events[:-1])),
+    "an attempt that nobody told of": ("unexpected", lambda end: job(end, DETECTED, attempts=3)),
+    "an event too many": (
+        "duplicated",
+        lambda end: replace(end, events=[*end.events, *told(EMBEDDED, "completed")]),
+    ),
+    "events of nobody": ("unexpected", lambda end: replace(end, events=[*end.events, *told("job-4", "queued")])),
     "two sets of one item": (
         "duplicated",
         lambda end: replace(end, sets=[*end.sets, {**end.sets[0], "set_id": 2}]),
@@ -143,7 +165,8 @@ def test_a_request_without_an_answer_may_have_made_one_job_and_no_two(
 
 def test_a_deleted_job_must_be_gone_once_that_was_answered(ledger: Ledger, end: EndState) -> None:
     ledger.delete(DETECTED, answered=False)
-    gone = replace(end, jobs=without(end.jobs, DETECTED))
+    events = [*end.events, *told(DETECTED, "deleted")]
+    gone = replace(end, jobs=without(end.jobs, DETECTED), events=events)
     verdicts: list[Verdict] = [ledger.judge(end), ledger.judge(gone)]
     assert all(verdict.clean for verdict in verdicts)
     ledger.delete(DETECTED, answered=True)
@@ -153,7 +176,8 @@ def test_a_deleted_job_must_be_gone_once_that_was_answered(ledger: Ledger, end: 
 
 def more_of(end: EndState, *job_ids: str) -> EndState:
     rows, files = (dict.fromkeys(job_ids, values[DETECTED]) for values in (end.jobs, end.files))
-    return replace(end, jobs={**end.jobs, **rows}, files={**end.files, **files})
+    events = [event for job_id in job_ids for event in told(job_id, "queued", 1, 2, "completed")]
+    return replace(end, jobs={**end.jobs, **rows}, files={**end.files, **files}, events=[*end.events, *events])
 
 
 def job(end: EndState, job_id: str, **changes: Any) -> EndState:

@@ -13,6 +13,7 @@ told of a change is written with it (`add_event`), and ``on_event`` rings for th
 
 import secrets
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -116,18 +117,9 @@ class JobQueue:
                 jobs.update()
                 .where(jobs.c.job_id == job_id)
                 .values(status=JobStatus.PROCESSING, started_at=now, attempts=jobs.c.attempts + 1)
-                .returning(*jobs.c["task_type", "media_store_id", "priority", "attempts", "failures", "releases"])
+                .returning(*SUBJECT, *jobs.c["attempts", "failures", "releases"])
             ).one()
-            claim = Claim(
-                job_id=job_id,
-                task_type=row.task_type,
-                media_store_id=row.media_store_id,
-                priority=row.priority,
-                lease_token=token,
-                attempt=row.attempts,
-                failures=row.failures,
-                releases=row.releases,
-            )
+            claim = _claim(row, token)
             add_started(tx, claim, now)
             failpoint(Failpoint.CLAIM_BEFORE_COMMIT, job_id)
         failpoint(Failpoint.CLAIM_AFTER_COMMIT, job_id)
@@ -271,3 +263,16 @@ class JobQueue:
             mark_failed(tx, job, job.attempts, failure, self._clock())
         else:
             tx.execute(freed(entry).values(position=_LAST))
+
+
+def _claim(job: sa.Row[*tuple[Any, ...]], lease_token: str) -> Claim:
+    return Claim(
+        job_id=job.job_id,
+        task_type=job.task_type,
+        media_store_id=job.media_store_id,
+        priority=job.priority,
+        lease_token=lease_token,
+        attempt=job.attempts,
+        failures=job.failures,
+        releases=job.releases,
+    )
