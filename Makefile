@@ -8,7 +8,7 @@ FOLDER ?=
 OUT ?= demo-report
 JOBS ?= 2
 
-.PHONY: demo test fast check soak format requirements clean help
+.PHONY: demo test fast storms check soak format requirements clean help
 
 help:  ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,7 +20,10 @@ test: check  ## make check, then every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
 
 fast: .make/test  ## The fast tests alone
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not flow" tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not flow and not storm" tests
+
+storms: .make/test  ## Every storm in full (SEED=… one seed, BROKEN=… on a broken build); ledgers in storm-ledgers
+	STORMS=full $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m storm tests/storms
 
 check: .make/test  ## Formatting, lints, types, import directions
 	$(BIN)/ruff format --check .
@@ -46,7 +49,7 @@ requirements: .make/test  ## Pin the newest versions that pyproject.toml allows
 		--no-annotate --no-deps requirements/references.in --output-file requirements/references.txt
 
 clean:  ## Remove everything that the chores made
-	rm -rf $(VENV) .make demo-report .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .make demo-report storm-ledgers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found" >&2; exit 1; }

@@ -201,6 +201,16 @@ def test_a_released_job_is_not_charged(jobs: JobQueue, records: JobRecords, subm
     assert (job.status, job.attempts, job.started_at) == (JobStatus.PENDING, 0, None)
 
 
+def test_a_job_that_crashed_its_worker_goes_behind_those_that_were_there_before_and_no_further(
+    jobs: JobQueue, submit: Submit
+) -> None:
+    poison, *there_before = submit(), submit(), submit()
+    assert take(jobs, "w").job_id == poison
+    jobs.charge_worker("w")
+    later = submit()
+    assert [take(jobs).job_id for _ in range(4)] == [*there_before, poison, later]
+
+
 def test_a_job_that_crashes_its_worker_three_times_fails_and_the_others_are_not_charged(
     jobs: JobQueue, records: JobRecords, submit: Submit
 ) -> None:
@@ -352,6 +362,26 @@ def test_a_lease_is_not_silent_because_the_database_let_nobody_write(
     assert watch.silent() == []
     time[0] += 11.0
     assert len(watch.silent()) == 1
+
+
+def test_a_lease_is_silent_in_the_end_although_every_look_has_to_wait_for_the_database(
+    jobs: JobQueue, engine: sa.Engine, submit: Submit
+) -> None:
+    time = [0.0]
+    watch = LeaseWatch(engine, patience=10.0, monotonic=lambda: time[0])
+
+    def come_late(_connection: sa.Connection) -> None:
+        time[0] += 1.5
+
+    submit()
+    take(jobs, "w")
+    sa.event.listen(engine, "begin", come_late)
+    looks = 0
+    while not watch.silent():
+        time[0] += 1.0
+        looks += 1
+        assert looks < 20
+    assert looks == 11
 
 
 def test_a_database_without_room_says_so_and_counts_as_away(engine: sa.Engine, jobs: JobQueue) -> None:

@@ -22,12 +22,13 @@ class Pool:
         self.refusals: list[OSError] = []
         self.dead: list[str] = []
         self.stopped: list[str] = []
+        self.over_a_job = False
         self.refused = threading.Event()
         self.all_started = threading.Event()
         self.supervisor = Supervisor(
             count,
             self._launch,
-            on_death=self.dead.append,
+            on_death=self._note_death,
             on_stop=self.stopped.append,
             on_refusal=self.refused.set,
         )
@@ -45,6 +46,10 @@ class Pool:
         if len(self.started) >= len(self.programs):
             self.all_started.set()
         return process
+
+    def _note_death(self, worker_id: str) -> bool:
+        self.dead.append(worker_id)
+        return self.over_a_job
 
     def close(self) -> None:
         for process in self.processes:
@@ -65,6 +70,14 @@ def test_a_worker_that_dies_is_reported_and_replaced() -> None:
     assert pool.dead == pool.started[:2]
     assert pool.stopped == pool.started[2:]
     assert len(set(pool.started)) == 3
+
+
+def test_workers_that_die_over_jobs_are_replaced_without_growing_delays() -> None:
+    pool = Pool(*["raise SystemExit(1)"] * 12, SLEEPS)  # with growing delays it would take a minute
+    pool.over_a_job = True
+    run(pool, lambda: pool.all_started.wait(30))
+    assert pool.dead == pool.started[:12]
+    assert len(pool.started) == 13
 
 
 def test_a_worker_that_cannot_start_is_not_started_again() -> None:

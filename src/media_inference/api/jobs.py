@@ -12,6 +12,7 @@ from media_inference.api.schemas import CreatedJob, JobView, NewJobRequest
 from media_inference.api.services import Services, Serving
 from media_inference.api.tokens import Caller
 from media_inference.errors import KeyReused
+from media_inference.failpoints import Failpoint, failpoint
 from media_inference.jobs.job import Job, JobStatus, JsonObject, NewJob
 from media_inference.queue.submission import Origin, RequestKey, Submission
 
@@ -83,6 +84,7 @@ def create_job(
         case Origin.SHARED:
             response.status_code = 200
     job = submission.job
+    failpoint(Failpoint.SUBMIT_BEFORE_ANSWER, job.media_store_id)
     response.headers["Location"] = f"/job/{job.job_id}"
     return {
         "job_id": job.job_id,
@@ -129,6 +131,7 @@ def delete_job(job_id: JobId, services: Serving) -> None:
     if not services.queue.delete(job_id):
         raise Problem(ProblemCode.JOB_NOT_FOUND)
     services.artifacts.remove(job_id)
+    failpoint(Failpoint.DELETE_AFTER_FILES, job_id)
 
 
 @router.get(

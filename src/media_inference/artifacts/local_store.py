@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from media_inference.artifacts.store import StagedArtifacts
 from media_inference.errors import CannotStart, Dependency, DependencyAway, ErrorCode
+from media_inference.failpoints import Failpoint, failpoint
 from media_inference.jobs.outcome import Artifact
 from media_inference.room import no_room
 
@@ -90,7 +91,9 @@ class LocalStore:
         existing = _existing(jobs, exists)
         orphans = [job_id for job_id in jobs if job_id not in existing]
         for job_id in orphans:
+            failpoint(Failpoint.SWEEP_BEFORE_REMOVE, job_id)
             self.remove(job_id)
+            failpoint(Failpoint.SWEEP_AFTER_REMOVE, job_id)
         return len(stale) + len(orphans)
 
     def check(self) -> None:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import structlog
 
 from media_inference.errors import ErrorCode, TransientError, UploadRefused
+from media_inference.failpoints import Failpoint, failpoint
 from media_inference.media.folder_store import FolderStore
 from media_inference.media.store_kind import MAX_BYTES
 
@@ -41,7 +42,9 @@ class FolderInbox(FolderStore):
         try:
             with self._upload() as (file, path):
                 self._copy(source, file)
+                failpoint(Failpoint.ADD_MEDIA_BEFORE_LINK)
                 number = self._link(path)
+                failpoint(Failpoint.ADD_MEDIA_AFTER_LINK)
             self._sync_folder()
         except OSError as error:
             raise _explain(error) from error

@@ -1,5 +1,6 @@
 """From a media id to pictures."""
 
+from media_inference.failpoints import Failpoint, failpoint
 from media_inference.media.decoder import Decoder
 from media_inference.media.picture import Picture
 from media_inference.media.store import MediaStore
@@ -20,6 +21,7 @@ class Media:
         """
         if self._finest is None or not self._finest.serves(short_side, long_side):
             self._finest = self._decoder.decode(self._content, short_side=short_side, long_side=long_side)
+            failpoint(Failpoint.DECODE_AFTER)
         return self._finest
 
 

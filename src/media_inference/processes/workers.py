@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import sqlalchemy as sa
@@ -109,11 +109,14 @@ class WorkerPool:
             self._doorbells[worker_id] = doorbell
         return process
 
-    def _on_death(self, worker_id: str) -> None:
+    def _on_death(self, worker_id: str) -> bool:
+        charged: Sequence[str] = ()
         with self._forgetting(worker_id):
-            for job_id in self._queue.charge_worker(worker_id):
+            charged = self._queue.charge_worker(worker_id)
+            for job_id in charged:
                 log.error("job.crashed_its_worker", action="charge_worker", job_id=job_id, worker_id=worker_id)
         self.ring()
+        return bool(charged)
 
     def _on_stop(self, worker_id: str) -> None:
         with self._forgetting(worker_id):

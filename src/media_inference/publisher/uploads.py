@@ -9,6 +9,7 @@ import structlog
 
 from media_inference.artifacts.store import ArtifactStore
 from media_inference.errors import DependencyAway, ErrorCode, JobError, PermanentError, TransientError
+from media_inference.failpoints import Failpoint, failpoint
 from media_inference.jobs.retry import Backoff
 from media_inference.media.store import ResultSink, ResultUpload
 from media_inference.queue.sync import DueUpload, SyncRecords
@@ -42,7 +43,9 @@ class UploadPublisher:
 
     def _publish(self, upload: DueUpload) -> None:
         try:
+            failpoint(Failpoint.UPLOAD_BEFORE_SEND, upload.media_store_id)
             self.sink.upload(upload.media_store_id, self._content(upload))
+            failpoint(Failpoint.UPLOAD_AFTER_SEND, upload.media_store_id)
         except DependencyAway as error:
             if upload.waiting_ms <= self.max_age * 1000:
                 raise
@@ -56,6 +59,7 @@ class UploadPublisher:
             self._try_again(upload, TransientError(ErrorCode.INTERNAL, "an unexpected error; the log says which"))
         else:
             self.sync.synced(upload.job_id)
+            failpoint(Failpoint.UPLOAD_AFTER_NOTE, upload.media_store_id)
 
     def _content(self, upload: DueUpload) -> ResultUpload:
         faces = range(upload.result.get("face_count", 0))

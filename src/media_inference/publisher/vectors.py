@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from media_inference.failpoints import Failpoint, failpoint
 from media_inference.queue.outbox import Outbox, OutboxEntry
 from media_inference.vectors.store import Point, VectorStore
 
@@ -28,8 +29,11 @@ class VectorPublisher:
     def _publish(self, entry: OutboxEntry) -> None:
         publication = self.outbox.publication(entry)
         points = [Point(item.point_id, item.vector, item.payload) for item in publication.embeddings]
+        failpoint(Failpoint.PUBLISH_BEFORE_UPSERT, entry.media_store_id)
         if points:
             self.vectors.upsert(entry.collection, points)
+        failpoint(Failpoint.PUBLISH_AFTER_UPSERT, entry.media_store_id)
         if publication.stale:
             self.vectors.delete(entry.collection, publication.stale)
+        failpoint(Failpoint.PUBLISH_AFTER_DELETE, entry.media_store_id)
         self.outbox.acknowledge(entry)

@@ -13,10 +13,12 @@ told of a change is written with it (`add_event`), and ``on_event`` rings for th
 
 import secrets
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from media_inference.errors import ErrorCode, JobError
+from media_inference.failpoints import Failpoint, failpoint
 from media_inference.jobs.event import EventType
 from media_inference.jobs.job import Claim, Job, JobFailure, JobStatus, NewJob
 from media_inference.jobs.outcome import Findings
@@ -39,6 +41,8 @@ from media_inference.queue.submission import Origin, RequestKey, Submission, add
 from media_inference.queue.tables import jobs, queue
 
 MOST_CRASHES = 3
+
+_LAST = sa.select(sa.func.max(queue.c.position) + 1).scalar_subquery()
 
 
 class JobQueue:
@@ -64,6 +68,8 @@ class JobQueue:
         """Writes a new job; it is on disk on return."""
         with writing(self._engine) as tx:
             job = add_job(tx, new, self._clock())
+            failpoint(Failpoint.SUBMIT_BEFORE_COMMIT, new.media_store_id)
+        failpoint(Failpoint.SUBMIT_AFTER_COMMIT, new.media_store_id)
         self._on_event()
         return job
 
@@ -71,6 +77,8 @@ class JobQueue:
         """The same, but for a key that came before: then the job is the one that it made. Raises `KeyReused`."""
         with writing(self._engine) as tx:
             submission = add_job_once(tx, new, key, self._clock())
+            failpoint(Failpoint.SUBMIT_BEFORE_COMMIT, new.media_store_id)
+        failpoint(Failpoint.SUBMIT_AFTER_COMMIT, new.media_store_id)
         self._on_event()
         return submission
 
@@ -79,6 +87,8 @@ class JobQueue:
         with writing(self._engine) as tx:
             live = find_live_job(tx, new)
             job = live or add_job(tx, new, self._clock())
+            failpoint(Failpoint.SUBMIT_BEFORE_COMMIT, new.media_store_id)
+        failpoint(Failpoint.SUBMIT_AFTER_COMMIT, new.media_store_id)
         self._on_event()
         return Submission(job, Origin.NEW if live is None else Origin.SHARED)
 
@@ -107,19 +117,12 @@ class JobQueue:
                 jobs.update()
                 .where(jobs.c.job_id == job_id)
                 .values(status=JobStatus.PROCESSING, started_at=now, attempts=jobs.c.attempts + 1)
-                .returning(*jobs.c["task_type", "media_store_id", "priority", "attempts", "failures", "releases"])
+                .returning(*SUBJECT, *jobs.c["attempts", "failures", "releases"])
             ).one()
-            claim = Claim(
-                job_id=job_id,
-                task_type=row.task_type,
-                media_store_id=row.media_store_id,
-                priority=row.priority,
-                lease_token=token,
-                attempt=row.attempts,
-                failures=row.failures,
-                releases=row.releases,
-            )
+            claim = _claim(row, token)
             add_started(tx, claim, now)
+            failpoint(Failpoint.CLAIM_BEFORE_COMMIT, job_id)
+        failpoint(Failpoint.CLAIM_AFTER_COMMIT, job_id)
         self._on_event()
         return claim
 
@@ -144,7 +147,9 @@ class JobQueue:
                 outbox.add_embedding_set(tx, claim, findings.embedding_set, now)
             if self._uploads:
                 sync.add_upload(tx, claim.job_id, claim.media_store_id, now)
+            failpoint(Failpoint.SETTLE_BEFORE_PROMOTE, claim.media_store_id)
             promote_files()
+            failpoint(Failpoint.SETTLE_AFTER_PROMOTE, claim.media_store_id)
             completed = findings.embedding_set is None
             tx.execute(
                 jobs.update()
@@ -161,6 +166,7 @@ class JobQueue:
             )
             if completed:
                 add_event(tx, EventType.COMPLETED, claim, now, attempt=claim.attempt)
+        failpoint(Failpoint.SETTLE_AFTER_COMMIT, claim.media_store_id)
         self._on_event()
         return True
 
@@ -170,6 +176,8 @@ class JobQueue:
             if not take_back(tx, claim):
                 return False
             mark_failed(tx, claim, claim.attempt, failure_of(error), self._clock())
+            failpoint(Failpoint.FAIL_BEFORE_COMMIT, claim.media_store_id)
+        failpoint(Failpoint.FAIL_AFTER_COMMIT, claim.media_store_id)
         self._on_event()
         return True
 
@@ -183,6 +191,8 @@ class JobQueue:
                 .where(jobs.c.job_id == claim.job_id)
                 .values(status=JobStatus.PENDING, failures=jobs.c.failures + 1, **error_values(failure_of(error)))
             )
+            failpoint(Failpoint.RETRY_BEFORE_COMMIT, claim.media_store_id)
+        failpoint(Failpoint.RETRY_AFTER_COMMIT, claim.media_store_id)
         return True
 
     def release(self, claim: Claim, delay: float = 0.0) -> bool:
@@ -210,13 +220,16 @@ class JobQueue:
             if gone is None:
                 return False
             add_event(tx, EventType.DELETED, gone, self._clock())
+            failpoint(Failpoint.DELETE_BEFORE_COMMIT, job_id)
+        failpoint(Failpoint.DELETE_AFTER_COMMIT, job_id)
         self._on_event()
         return True
 
     def charge_worker(self, worker_id: str) -> Sequence[str]:
         """Takes back the job of a worker that died and charges it with a crash; returns the ids, one or none.
 
-        A job that crashed its worker `MOST_CRASHES` times fails with `worker_crashed`.
+        It goes to the end of its queue, so that none waits behind it that was there before; a job that crashed its
+        worker `MOST_CRASHES` times fails with `worker_crashed`.
         """
         return self._charge_crashes(queue.c.worker_id == worker_id)
 
@@ -229,6 +242,9 @@ class JobQueue:
             job_ids = tx.scalars(sa.select(queue.c.job_id).where(which)).all()
             for job_id in job_ids:
                 self._charge_crash(tx, job_id)
+                failpoint(Failpoint.CHARGE_BEFORE_COMMIT, job_id)
+        for job_id in job_ids:
+            failpoint(Failpoint.CHARGE_AFTER_COMMIT, job_id)
         self._on_event()
         return job_ids
 
@@ -246,4 +262,17 @@ class JobQueue:
             failure = JobFailure(ErrorCode.WORKER_CRASHED, message, retryable=False)
             mark_failed(tx, job, job.attempts, failure, self._clock())
         else:
-            tx.execute(freed(entry))
+            tx.execute(freed(entry).values(position=_LAST))
+
+
+def _claim(job: sa.Row[*tuple[Any, ...]], lease_token: str) -> Claim:
+    return Claim(
+        job_id=job.job_id,
+        task_type=job.task_type,
+        media_store_id=job.media_store_id,
+        priority=job.priority,
+        lease_token=lease_token,
+        attempt=job.attempts,
+        failures=job.failures,
+        releases=job.releases,
+    )

@@ -48,12 +48,12 @@ class LeaseWatch:
             rows = tx.execute(
                 sa.select(*queue.c["lease_token", "worker_id", "lease_beat"]).where(queue.c.lease_token.is_not(None))
             ).all()
-        if now - begun > self._patience / 10:
-            self.forget()
+        blocked = now - begun  # nobody could renew in that time either, so it does not count
         seen: dict[Lease, _Sighting] = {}
         for token, worker_id, beat in rows:
             lease = Lease(token, worker_id)
             before = self._sightings.get(lease)
-            seen[lease] = before if before is not None and before.beat == beat else _Sighting(beat, now)
+            since = before.first_seen + blocked if before is not None and before.beat == beat else now
+            seen[lease] = _Sighting(beat, since)
         self._sightings = seen
         return [lease for lease, sighting in seen.items() if now - sighting.first_seen > self._patience]

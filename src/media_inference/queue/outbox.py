@@ -11,6 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from media_inference.errors import ErrorCode, PermanentError
+from media_inference.failpoints import Failpoint, failpoint
 from media_inference.jobs.event import EventType
 from media_inference.jobs.job import Claim, JobStatus
 from media_inference.jobs.outcome import Embedding, EmbeddingSet, PointId
@@ -145,6 +146,8 @@ class Outbox:
             ).one_or_none()
             if completed is not None:  # else it was deleted, or is acknowledged for the second time
                 add_event(tx, EventType.COMPLETED, completed, now, attempt=completed.attempts)
+            failpoint(Failpoint.ACKNOWLEDGE_BEFORE_COMMIT, entry.media_store_id)
+        failpoint(Failpoint.ACKNOWLEDGE_AFTER_COMMIT, entry.media_store_id)
         self._on_event()
 
     @staticmethod

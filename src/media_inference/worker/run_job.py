@@ -16,6 +16,7 @@ from media_inference.errors import (
     PermanentError,
     TransientError,
 )
+from media_inference.failpoints import Failpoint, failpoint
 from media_inference.jobs.job import Claim
 from media_inference.jobs.outcome import Findings
 from media_inference.jobs.retry import Backoff
@@ -83,11 +84,15 @@ class JobRunner:
         if task is None:
             raise PermanentError(ErrorCode.INTERNAL, f"this worker does not know the task {claim.task_type}")
         media = self.media.open(claim.media_store_id)
-        return task.find(claim, media, self.toolbox)
+        failpoint(Failpoint.FETCH_AFTER, claim.media_store_id)
+        findings = task.find(claim, media, self.toolbox)
+        failpoint(Failpoint.FIND_AFTER, claim.media_store_id)
+        return findings
 
     def _settle(self, claim: Claim, findings: Findings) -> Ending:
         staged = self.artifacts.stage(claim.job_id, claim.lease_token, findings.artifacts)
         try:
+            failpoint(Failpoint.STAGE_AFTER, claim.media_store_id)
             accepted = self.queue.settle(claim, findings, staged.promote)
         finally:
             staged.discard()

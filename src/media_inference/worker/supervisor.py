@@ -16,11 +16,12 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.05, 15.0
 
 
 class Supervisor:
-    """Starts ``count`` workers and one anew for each that dies, sooner the longer it lived.
+    """Starts ``count`` workers and one anew for each that dies: at once after a job's fault, else with growing delays.
 
     ``launch`` starts the process of a worker id. The id of each worker that ended goes to ``on_death``, before the next
-    is started, or to ``on_stop`` when it was told to stop; neither may raise. ``on_refusal`` is called when a worker
-    can't start as things are set up (exit 3): starting another would end the same way.
+    is started, or to ``on_stop`` when it was told to stop; neither may raise. ``on_death`` returns whether the worker
+    died over a job: there is an end to that, since a job is charged. ``on_refusal`` is called when a worker can't start
+    as things are set up (exit 3): starting another would end the same way.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class Supervisor:
         count: int,
         launch: Callable[[str], subprocess.Popen[bytes]],
         *,
-        on_death: Callable[[str], None],
+        on_death: Callable[[str], bool],
         on_stop: Callable[[str], None],
         on_refusal: Callable[[], None],
     ) -> None:
@@ -81,7 +82,7 @@ class Supervisor:
         while not self._stopping.is_set():
             worker_id = f"worker-{uuid.uuid4().hex[:12]}"
             begun = time.monotonic()
-            status = self._run_one(worker_id)
+            status, over_a_job = self._run_one(worker_id)
             if self._stopping.is_set():
                 return
             lived_long = time.monotonic() - begun > _LIVED_LONG
@@ -89,27 +90,26 @@ class Supervisor:
             if status == EXIT_CANNOT_START and not self._have_worked:
                 self._on_refusal()
                 return
-            delay = _FIRST_DELAY if lived_long else min(delay * 2, _LONGEST_DELAY)
+            delay = _FIRST_DELAY if lived_long or over_a_job else min(delay * 2, _LONGEST_DELAY)
             log.error("worker.died", action="restart", worker_id=worker_id, exit_status=status, delay_s=delay)
             self._stopping.wait(delay)
 
-    def _run_one(self, worker_id: str) -> int | None:
-        """A worker from its start to its end; returns its exit status, None when there was none to begin with."""
+    def _run_one(self, worker_id: str) -> tuple[int | None, bool]:
+        """A worker from its start to its end: its exit status, if there was one, and whether a job was its end."""
         try:
             process = self._begin(worker_id)
         except OSError as error:  # no process or no descriptor to be had now
             log.warning("worker.not_started", action="start", worker_id=worker_id, error=str(error))
-            return None
+            return None, False
         if process is None:
-            return None
+            return None, False
         status = process.wait()
         with self._lock:
             del self._running[worker_id]
         if self._stopping.is_set():
             self._on_stop(worker_id)
-        else:
-            self._on_death(worker_id)
-        return status
+            return status, False
+        return status, self._on_death(worker_id)
 
     def _begin(self, worker_id: str) -> subprocess.Popen[bytes] | None:
         with self._lock:

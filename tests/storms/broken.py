@@ -1,0 +1,155 @@
+"""Broken builds: each takes one guard out of the service, and one storm must see it.
+
+``make storms BROKEN=no_fence`` tries the storms on it, and must come out red. The hook makes the patch at the start
+of each process of the service; the product has no switch for it.
+"""
+
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenBuild:
+    """``without``: the guard that is missing. ``storm``: the one that must see it. ``apply`` patches this process."""
+
+    without: str
+    storm: str
+    apply: Callable[[], None]
+
+
+def _no_fence() -> None:
+    from media_inference.queue import changes, job_queue
+    from media_inference.queue.tables import queue
+
+    for module in (changes, job_queue):
+        _replace(module, "held", lambda claim: queue.c.job_id == claim.job_id)
+
+
+def _settle_without_a_claim() -> None:
+    from media_inference.queue import job_queue
+
+    take_back: Callable[..., bool] = vars(job_queue)["take_back"]
+    _replace(job_queue, "take_back", lambda tx, claim: take_back(tx, claim) or True)
+
+
+def _uncounted_crash() -> None:
+    from media_inference.queue.job_queue import JobQueue
+
+    _replace(JobQueue, "charge_worker", JobQueue.release_worker)
+
+
+def _charged_release() -> None:
+    from media_inference.queue.job_queue import JobQueue
+
+    _replace(JobQueue, "release_worker", JobQueue.charge_worker)
+
+
+def _answer_before_the_commit() -> None:
+    from media_inference.failpoints import Failpoint, failpoint
+    from media_inference.jobs.job import Job, JobStatus, NewJob
+    from media_inference.queue.engine import writing
+    from media_inference.queue.job_queue import JobQueue
+    from media_inference.queue.submission import add_job
+
+    def answer_first(self: JobQueue, new: NewJob) -> Job:
+        job_id = str(uuid.uuid4())
+
+        def write_later() -> None:
+            with writing(self._engine) as tx:
+                add_job(tx, new, 0, job_id)
+                failpoint(Failpoint.SUBMIT_BEFORE_COMMIT, new.media_store_id)
+
+        threading.Timer(0.1, write_later).start()
+        return Job(job_id, new.task_type, new.media_store_id, JobStatus.PENDING, new.priority, 0)
+
+    _replace(JobQueue, "submit", answer_first)
+
+
+def _files_after_the_commit() -> None:
+    from media_inference.queue.job_queue import JobQueue
+
+    settle = JobQueue.settle
+
+    def settle_first(self: JobQueue, claim: Any, findings: Any, promote_files: Callable[[], None]) -> bool:
+        accepted = settle(self, claim, findings, lambda: None)
+        if accepted:
+            promote_files()
+        return accepted
+
+    _replace(JobQueue, "settle", settle_first)
+
+
+def _acknowledge_before_the_upsert() -> None:
+    from media_inference.publisher.vectors import VectorPublisher
+
+    publish = VectorPublisher._publish
+
+    def acknowledge_first(self: VectorPublisher, entry: Any) -> None:
+        publication = self.outbox.publication(entry)
+        self.outbox.acknowledge(entry)
+        unacknowledged = _Stub(publication=lambda _: publication, acknowledge=lambda _: None)
+        publish(VectorPublisher(unacknowledged, self.vectors), entry)  # type: ignore[arg-type]  # all it is asked for
+
+    _replace(VectorPublisher, "_publish", acknowledge_first)
+
+
+def _stale_points_stay() -> None:
+    from media_inference.vectors.edge_store import EdgeStore
+
+    _replace(EdgeStore, "delete", lambda *_: None)
+
+
+def _report_noted_before_it_is_sent() -> None:
+    from media_inference.publisher.uploads import UploadPublisher
+
+    publish = UploadPublisher._publish
+
+    def note_first(self: UploadPublisher, upload: Any) -> None:
+        self.sync.synced(upload.job_id)
+        publish(self, upload)
+
+    _replace(UploadPublisher, "_publish", note_first)
+
+
+class _Stub:
+    """Has the methods that it is given."""
+
+    def __init__(self, **methods: Callable[[Any], Any]) -> None:
+        vars(self).update(methods)
+
+
+def _replace(owner: object, name: str, value: object) -> None:
+    """Puts ``value`` where the product has something of that name."""
+    assert hasattr(owner, name), name
+    setattr(owner, name, value)
+
+
+BROKEN_BUILDS = {
+    "no_fence": BrokenBuild("the lease token in the WHERE of what a worker changes", "kill", _no_fence),
+    "settle_without_a_claim": BrokenBuild(
+        "the look at whether the claim still held before findings are accepted", "kill", _settle_without_a_claim
+    ),
+    "answer_before_the_commit": BrokenBuild(
+        "the commit of a new job before its 201", "matrix", _answer_before_the_commit
+    ),
+    "files_after_the_commit": BrokenBuild(
+        "the rename of the files before the commit that names them", "matrix", _files_after_the_commit
+    ),
+    "acknowledge_before_the_upsert": BrokenBuild(
+        "the order of upsert and acknowledgement", "matrix", _acknowledge_before_the_upsert
+    ),
+    "stale_points_stay": BrokenBuild("the deletion of the older set's points", "matrix", _stale_points_stay),
+    "report_noted_before_it_is_sent": BrokenBuild(
+        "the media store's answer before a report counts as sent", "reports", _report_noted_before_it_is_sent
+    ),
+    "uncounted_crash": BrokenBuild("the count of a job's crashes", "poison", _uncounted_crash),
+    "charged_release": BrokenBuild("the difference between being stopped and dying", "drain", _charged_release),
+}
+
+
+def break_this_process(name: str) -> None:
+    """Makes this process one of a broken build; called by the hook."""
+    BROKEN_BUILDS[name].apply()

@@ -1,0 +1,71 @@
+"""Each storm sees the broken builds that it is there for: small ones, on services without one of their guards."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from media_inference.failpoints import Failpoint
+from tests.storms import test_crash_matrix, test_drain_storm, test_kill_storm, test_poison_storm
+from tests.storms.broken import BROKEN_BUILDS
+from tests.storms.cells import JOBS, Cell
+from tests.storms.faults import Action
+from tests.storms.ledger import Verdict
+from tests.storms.photos import Photo
+from tests.storms.size import size_from_environment
+
+pytestmark = [pytest.mark.storm, pytest.mark.timeout(600)]
+
+CELLS = {
+    "answer_before_the_commit": Cell(Failpoint.SUBMIT_BEFORE_COMMIT, 1, JOBS),
+    "files_after_the_commit": Cell(Failpoint.SETTLE_AFTER_COMMIT, 2, JOBS),
+    "acknowledge_before_the_upsert": Cell(Failpoint.PUBLISH_BEFORE_UPSERT, 1, JOBS),
+    "stale_points_stay": Cell(Failpoint.PUBLISH_AFTER_UPSERT, 1, JOBS),
+    "report_noted_before_it_is_sent": Cell(Failpoint.UPLOAD_BEFORE_SEND, 1, JOBS),
+}
+"""Where it shows at once."""
+
+
+def kill(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    return test_kill_storm.storm(folder, photos, 1, items=6, faults=4, broken=broken)
+
+
+def matrix(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    return test_crash_matrix.matrix(folder, photos, "apart", [CELLS[broken]], broken)
+
+
+def reports(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    return test_crash_matrix.matrix(folder, photos, "reports", [CELLS[broken]], broken)
+
+
+def poison(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    batch = test_poison_storm.Batch(3, [Action.ABORT])
+    return test_poison_storm.storm(folder, photos, photos["one"], batch, broken)
+
+
+def drain(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    terms = {"worker": 2}
+    return test_drain_storm.storm(folder, photos, test_drain_storm.NO_GRACE, terms, broken)
+
+
+STORMS: dict[str, Callable[[Path, Mapping[str, Photo], str], Verdict]] = {
+    "kill": kill,
+    "matrix": matrix,
+    "reports": reports,
+    "poison": poison,
+    "drain": drain,
+}
+SMALL = ("files_after_the_commit",)
+"""What `make test` looks at; `make storms` looks at all."""
+
+
+def test_every_storm_has_a_broken_build() -> None:
+    assert {build.storm for build in BROKEN_BUILDS.values()} == set(STORMS)
+
+
+@pytest.mark.parametrize("name", BROKEN_BUILDS if size_from_environment().full else SMALL)
+def test_a_broken_build_is_seen(name: str, tmp_path: Path, known_photos: Mapping[str, Photo]) -> None:
+    verdict = STORMS[BROKEN_BUILDS[name].storm](tmp_path, known_photos, name)
+    verdict.storm = f"broken-{name}"
+    verdict.keep()
+    assert not verdict.clean
