@@ -1,0 +1,84 @@
+"""No order of the steps of two attempts, a lease that runs out, the publisher and a kill leaves a wrong end."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from media_inference.jobs.job import Claim
+from media_inference.publisher.vectors import VectorPublisher
+from media_inference.queue import job_queue
+from media_inference.queue.outbox import OutboxEntry
+from media_inference.queue.tables import queue
+from media_inference.vectors.store import FACES, Point
+from tests.storms.interleavings import Explorer, Report
+from tests.storms.rival_attempts import Ending, RivalAttempts, findings
+
+MORTALS = ("A", "B", "P")
+
+
+def explored(world: RivalAttempts, *, until_wrong: bool = False) -> Report:
+    report = Explorer(world, MORTALS, until_wrong=until_wrong).explore()
+    print(report)  # noqa: T201  # the figures of the run
+    return report
+
+
+@pytest.mark.parametrize("ending", Ending)
+def test_no_interleaving_leaves_a_wrong_end_or_a_stale_vector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: Ending
+) -> None:
+    report = explored(RivalAttempts(tmp_path, monkeypatch, ending))
+    assert report.wrong == {}
+    assert report.schedules > 10_000
+
+
+def without_a_fence(world: RivalAttempts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes may end the job: the WHERE names the job alone."""
+    monkeypatch.setattr(job_queue, "_held", lambda claim: queue.c.job_id == claim.job_id)
+
+
+def acknowledged_first(world: RivalAttempts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outbox forgets an entry before the vector store has it."""
+
+    def publish(self: VectorPublisher, entry: OutboxEntry) -> None:
+        publication = self.outbox.publication(entry)
+        self.outbox.acknowledge(entry)
+        points = [Point(item.point_id, item.vector, item.payload) for item in publication.embeddings]
+        self.vectors.upsert(entry.collection, points)
+        self.vectors.delete(entry.collection, publication.stale)
+
+    monkeypatch.setattr(VectorPublisher, "_publish", publish)
+
+
+def stale_points_left(world: RivalAttempts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody deletes the faces that are no more."""
+    monkeypatch.setattr(world.vectors, "delete", lambda *_: None)
+
+
+def vectors_written_by_workers(world: RivalAttempts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plain design: a worker writes its vectors as soon as it has them, and ends the job in the fenced row."""
+    real = world.end
+
+    def end(claim: Claim, name: str) -> bool:
+        found = findings(name).embedding_set
+        assert found is not None
+        world.vectors.upsert(FACES, [Point(item.point_id, item.vector, item.payload) for item in found.embeddings])
+        return real(claim, name)
+
+    monkeypatch.setattr(world, "end", end)
+
+
+@pytest.mark.parametrize(
+    "sabotage",
+    [without_a_fence, acknowledged_first, stale_points_left, vectors_written_by_workers],
+    ids=lambda sabotage: str(sabotage.__name__),
+)
+def test_a_broken_build_is_caught(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sabotage: Callable[[RivalAttempts, pytest.MonkeyPatch], None],
+) -> None:
+    world = RivalAttempts(tmp_path, monkeypatch)
+    sabotage(world, monkeypatch)
+    report = explored(world, until_wrong=True)
+    assert report.wrong
