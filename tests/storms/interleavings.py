@@ -53,12 +53,6 @@ class Report:
     runs: int = 0
     wrong: dict[str, str] = field(default_factory=dict)
 
-    def __str__(self) -> str:
-        return (
-            f"{self.schedules} schedules, {self.wrong_schedules} wrong; {self.states} states, {self.runs} runs"
-            + "".join(f"\n  {fault}: {schedule}" for fault, schedule in self.wrong.items())
-        )
-
 
 class Explorer:
     """Runs all schedules of a world in which at most one of ``mortals`` is killed between two of its steps.

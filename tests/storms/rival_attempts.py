@@ -6,7 +6,7 @@ vectors tell whose outcome they are. A may also end in a permanent or a transien
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from media_inference.errors import ErrorCode, PermanentError, TransientError
+from media_inference.jobs.event import EventType
 from media_inference.jobs.job import Claim, JobStatus, NewJob
 from media_inference.jobs.outcome import Embedding, EmbeddingSet, Findings, PointId
 from media_inference.publisher.vectors import VectorPublisher
@@ -24,14 +25,12 @@ from media_inference.queue.engine import open_engine, sqlite_module
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.migrate import migrate
 from media_inference.queue.outbox import Outbox, OutboxEntry, Publication
-from media_inference.queue.tables import jobs, metadata, outbox, queue
+from media_inference.queue.tables import events, jobs, metadata, outbox, queue
 from media_inference.vectors.store import FACES, Hit, Point
 from tests.storms.interleavings import Actor, Pause
 
 MEDIA_ITEM = "7"
 FOUND = {"before": 5, "A": 2, "B": 3, "C": 4}
-IDLE_ROUNDS = 2
-"""How often B and the publisher look again when there is nothing for them: between two looks, things may happen."""
 
 
 class Ending(StrEnum):
@@ -64,6 +63,9 @@ class SteppedStore:
     def retrieve(self, collection: str, ids: Sequence[PointId]) -> list[Point]:
         self._check_name(collection)
         return [self.points[point_id] for point_id in ids if point_id in self.points]
+
+    def scroll(self, *_: Any, **__: Any) -> Iterator[list[Point]]:
+        raise AssertionError("nobody scrolls here")
 
     def search(self, *_: Any, **__: Any) -> list[Hit]:
         raise AssertionError("nobody searches here")
@@ -110,10 +112,17 @@ def no_pause(_stands: str) -> None:
 
 
 class RivalAttempts:
-    """Implements `interleavings.World`. ``ending`` is how A's attempt ends, if it still may."""
+    """Implements `interleavings.World`.
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, ending: Ending = Ending.SETTLE) -> None:
+    ``ending`` is how A's attempt ends, if it still may; ``looks``: how often B and the publisher look for something to
+    do, between which anything may happen.
+    """
+
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, ending: Ending = Ending.SETTLE, *, looks: int = 2
+    ) -> None:
         self._ending = ending
+        self._looks = looks
         self._engine = open_engine(f"sqlite:///{folder}/rivals.db")
         migrate(self._engine)
         # Lease tokens that are the same in each run of a schedule: by the order of the claims.
@@ -182,7 +191,7 @@ class RivalAttempts:
 
     def _worker(self, name: str) -> Actor:
         def work(pause: Pause) -> None:
-            for look in range(IDLE_ROUNDS):
+            for look in range(self._looks):
                 if self._attempt(name, pause):
                     return
                 pause(f"found nothing {look}")
@@ -220,7 +229,7 @@ class RivalAttempts:
         self.queue.charge_lease(self._holds.get("A", "nobody's"))
 
     def _publishing(self, pause: Pause) -> None:
-        for look in range(IDLE_ROUNDS):
+        for look in range(self._looks):
 
             def tell(stands: str, look: int = look) -> None:
                 pause(f"{look} {stands} {self.outbox.read}")
@@ -245,6 +254,7 @@ class RivalAttempts:
         with self._engine.connect() as connection:
             job = connection.execute(sa.select(jobs).where(jobs.c.job_id == self.job_id)).one()
             left = [table.name for table in (queue, outbox) if connection.scalar(sa.select(sa.func.count(table.c[0])))]
+            told = list(connection.scalars(sa.select(events.c.type).where(events.c.job_id == self.job_id)))
         finder = job.result["by"] if job.status == JobStatus.COMPLETED else "before"
         shown = {point.id: point.payload["by"] for point in self.vectors.points.values()}
         said = [f"{name} ended a job that it had lost" for name in self._usurped]
@@ -253,6 +263,8 @@ class RivalAttempts:
             {JobStatus.COMPLETED, JobStatus.FAILED} if self._ending is Ending.FAIL else {JobStatus.COMPLETED}
         ):
             said.append(f"the job ends {job.status}")
+        if not (told[0] == EventType.QUEUED and set(told[1:-1]) == {EventType.STARTED} and told[-1] == job.status):
+            said.append(f"its events are {', '.join(told)}")
         if shown != dict.fromkeys(_ids(finder), finder):
             said.append("the points are not those of the accepted outcome")
         return said

@@ -7,34 +7,43 @@ import pytest
 
 from media_inference.jobs.job import Claim
 from media_inference.publisher.vectors import VectorPublisher
-from media_inference.queue import job_queue
+from media_inference.queue import changes, job_queue
 from media_inference.queue.outbox import OutboxEntry
 from media_inference.queue.tables import queue
 from media_inference.vectors.store import FACES, Point
 from tests.storms.interleavings import Explorer, Report
+from tests.storms.ledger import Verdict
 from tests.storms.rival_attempts import Ending, RivalAttempts, findings
+from tests.storms.size import size_from_environment
+
+pytestmark = [pytest.mark.storm, pytest.mark.timeout(600)]
 
 MORTALS = ("A", "B", "P")
+FULL = size_from_environment().full
 
 
-def explored(world: RivalAttempts, *, until_wrong: bool = False) -> Report:
+def explored(world: RivalAttempts, name: str, *, until_wrong: bool = False) -> Report:
+    """All schedules; the verdict is kept with the ledgers."""
     report = Explorer(world, MORTALS, until_wrong=until_wrong).explore()
-    print(report)  # noqa: T201  # the figures of the run
+    figures = {"schedules": report.schedules, "wrong": report.wrong_schedules, "states": report.states}
+    wrong = [f"{fault}: {schedule}" for fault, schedule in report.wrong.items()]
+    Verdict(f"interleavings-{name}", None, unexpected=wrong, figures=figures).keep()
     return report
 
 
-@pytest.mark.parametrize("ending", Ending)
+@pytest.mark.parametrize("ending", Ending if FULL else [Ending.SETTLE])
 def test_no_interleaving_leaves_a_wrong_end_or_a_stale_vector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: Ending
 ) -> None:
-    report = explored(RivalAttempts(tmp_path, monkeypatch, ending))
+    report = explored(RivalAttempts(tmp_path, monkeypatch, ending, looks=2 if FULL else 1), ending)
     assert report.wrong == {}
-    assert report.schedules > 10_000
+    assert report.schedules > (100_000 if FULL else 1_000)
 
 
 def without_a_fence(world: RivalAttempts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever comes may end the job: the WHERE names the job alone."""
-    monkeypatch.setattr(job_queue, "_held", lambda claim: queue.c.job_id == claim.job_id)
+    for module in (changes, job_queue):
+        monkeypatch.setattr(module, "held", lambda claim: queue.c.job_id == claim.job_id)
 
 
 def acknowledged_first(world: RivalAttempts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,5 +89,5 @@ def test_a_broken_build_is_caught(
 ) -> None:
     world = RivalAttempts(tmp_path, monkeypatch)
     sabotage(world, monkeypatch)
-    report = explored(world, until_wrong=True)
+    report = explored(world, f"broken-{sabotage.__name__}", until_wrong=True)
     assert report.wrong
