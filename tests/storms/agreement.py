@@ -87,7 +87,7 @@ def _of_history(tx: sa.Connection, known: dict[str, Row]) -> Iterator[str]:
 
 
 def _of_events(tx: sa.Connection, known: dict[str, Row]) -> Iterator[str]:
-    """Every job has been queued once, and has ended as often as its row says."""
+    """Of every job, the events tell what its row does: queued once, started for each attempt, ended as it did."""
     told: dict[str, Counter[str]] = defaultdict(Counter)
     for job_id, kind in tx.execute(sa.text("SELECT job_id, type FROM events")):
         told[job_id][kind] += 1
@@ -95,3 +95,8 @@ def _of_events(tx: sa.Connection, known: dict[str, Row]) -> Iterator[str]:
         wanted = {"queued": 1, "deleted": 0} | {end: int(row["status"] == end) for end in ("completed", "failed")}
         if found := {kind: told[job_id][kind] for kind, times in wanted.items() if told[job_id][kind] != times}:
             yield f"{job_id} is {row['status']}, and its events say {found}"
+        if told[job_id]["started"] < row["attempts"]:
+            yield f"{job_id} had {row['attempts']} attempts, and its events tell of {told[job_id]['started']}"
+    for job_id in told.keys() - known.keys():
+        if told[job_id]["deleted"] != 1:
+            yield f"{job_id} is gone, and its events tell {told[job_id]['deleted']} times that it was deleted"
