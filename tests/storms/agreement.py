@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 import sqlalchemy as sa
 
 from media_inference.jobs.job import JobStatus
-from media_inference.queue.tables import embedding_sets, embeddings, jobs, outbox, queue
+from media_inference.queue.tables import embedding_sets, embeddings, events, jobs, outbox, queue
 from media_inference.vectors.store import FACES, IMAGE_EMBEDDINGS
 from tests.storms.end_state import Row, damage_of, rows_of
 from tests.storms.history import read_book
@@ -31,8 +31,7 @@ def disagreements(tx: sa.Connection, files: Collection[str]) -> Iterator[str]:
     yield from _of_sets(tx, known, sets, waiting)
     yield from _of_files(known, files)
     yield from _of_history(tx, known)
-    if sa.inspect(tx).has_table("events"):
-        yield from _of_events(tx, known)
+    yield from _of_events(tx, known)
 
 
 def _of_job(row: Row, queued: Row | None, waiting: list[Row]) -> Iterator[str]:
@@ -89,7 +88,7 @@ def _of_history(tx: sa.Connection, known: dict[str, Row]) -> Iterator[str]:
 def _of_events(tx: sa.Connection, known: dict[str, Row]) -> Iterator[str]:
     """Of every job, the events tell what its row does: queued once, started for each attempt, ended as it did."""
     told: dict[str, Counter[str]] = defaultdict(Counter)
-    for job_id, kind in tx.execute(sa.text("SELECT job_id, type FROM events")):
+    for job_id, kind in tx.execute(sa.select(events.c.job_id, events.c.type)):
         told[job_id][kind] += 1
     for job_id, row in known.items():
         wanted = {"queued": 1, "deleted": 0} | {end: int(row["status"] == end) for end in ("completed", "failed")}

@@ -50,7 +50,7 @@ def read_end_state(engine: sa.Engine, data: Path, logs: list[Path]) -> EndState:
             sets=rows_of(tx, embedding_sets),
             sync={row["job_id"]: row for row in rows_of(tx, media_store_sync_status)},
             history=read_book(tx),
-            events=sorted(_rows(tx, events), key=lambda row: int(row["event_id"])),
+            events=sorted(rows_of(tx, events), key=lambda row: int(row["event_id"])),
             points=_points(data / "qdrant"),
             files=_files(data / "inference" / "jobs"),
             log=[line for path in logs for line in _json_lines(path)],
