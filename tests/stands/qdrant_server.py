@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from qdrant_edge import (
     CountRequest,
     Distance,
@@ -24,6 +25,9 @@ from qdrant_edge import (
     ScrollRequest,
     UpdateOperation,
 )
+
+from media_inference.jobs.outcome import PointId
+from media_inference.vectors.store import Point as StoredPoint
 
 Json = dict[str, Any]
 
@@ -65,6 +69,11 @@ class QdrantServer:
         shutil.rmtree(self._folder / name)
         del self._shapes[name]
 
+    def points(self) -> dict[tuple[str, PointId], StoredPoint]:
+        """All points with their vectors, by collection and id."""
+        with self._lock:
+            return {(name, point.id): point for name, shard in self._shards.items() for point in scroll(shard)}
+
     def close(self) -> None:
         """Closes the shards."""
         for shard in self._shards.values():
@@ -103,6 +112,17 @@ class QdrantServer:
         if request == "GET ":
             return _description(self._shapes[name])
         return handlers[request](self._shards[name], body)
+
+
+def scroll(shard: EdgeShard) -> Iterator[StoredPoint]:
+    """All points of a shard."""
+    offset = None
+    while True:
+        page, offset = shard.scroll(ScrollRequest(offset=offset, limit=1000, with_payload=True, with_vector=True))
+        for record in page:
+            yield StoredPoint(_id(record.id), np.asarray(record.vector, np.float32), record.payload or {})
+        if offset is None:
+            return
 
 
 def _upsert(shard: EdgeShard, body: Json) -> Json:

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 
@@ -114,6 +115,81 @@ def _report_noted_before_it_is_sent() -> None:
     _replace(UploadPublisher, "_publish", note_first)
 
 
+def _commit_early() -> None:
+    import sqlalchemy as sa
+
+    def commit(_connection: object, cursor: Any, statement: str, *_: object) -> None:
+        if statement.startswith("INSERT INTO jobs "):
+            cursor.connection.execute("COMMIT")
+            cursor.connection.execute("BEGIN IMMEDIATE")
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", commit)
+
+
+def _synchronous(level: str) -> None:
+    import sqlalchemy as sa
+
+    def set_level(connection: Any, *_: object) -> None:
+        connection.execute(f"PRAGMA synchronous={level}")
+
+    sa.event.listen(sa.Pool, "checkout", set_level)
+
+
+def _no_busy_timeout() -> None:
+    from media_inference.queue import engine
+
+    _replace(engine, "BUSY_TIMEOUT_MS", 0)
+
+
+def _deferred() -> None:
+    from media_inference.queue import engine, job_queue
+
+    _replace(job_queue, "writing", engine.reading)
+
+
+def _acknowledge_before_delete() -> None:
+    from media_inference.failpoints import Failpoint, failpoint
+    from media_inference.publisher.vectors import VectorPublisher
+    from media_inference.vectors.store import Point
+
+    def publish(self: VectorPublisher, entry: Any) -> None:
+        publication = self.outbox.publication(entry)
+        self.vectors.upsert(entry.collection, [Point(p.point_id, p.vector, p.payload) for p in publication.embeddings])
+        self.outbox.acknowledge(entry)
+        failpoint(Failpoint.PUBLISH_AFTER_UPSERT, entry.media_store_id)
+        self.vectors.delete(entry.collection, publication.stale)
+
+    _replace(VectorPublisher, "_publish", publish)
+
+
+def _upsert_not_awaited() -> None:
+    from media_inference.vectors.edge_store import EdgeStore
+
+    upsert = EdgeStore.upsert
+
+    def upsert_later(*arguments: Any) -> None:
+        timer = threading.Timer(0.3, upsert, arguments)
+        timer.daemon = True
+        timer.start()
+
+    _replace(EdgeStore, "upsert", upsert_later)
+
+
+def _errors_ignored() -> None:
+    from media_inference.errors import TransientError
+    from media_inference.publisher.vectors import VectorPublisher
+
+    publish = VectorPublisher._publish
+
+    def publish_or_not(self: VectorPublisher, entry: Any) -> None:
+        try:
+            publish(self, entry)
+        except TransientError:
+            self.outbox.acknowledge(entry)
+
+    _replace(VectorPublisher, "_publish", publish_or_not)
+
+
 class _Stub:
     """Has the methods that it is given."""
 
@@ -147,6 +223,16 @@ BROKEN_BUILDS = {
     ),
     "uncounted_crash": BrokenBuild("the count of a job's crashes", "poison", _uncounted_crash),
     "charged_release": BrokenBuild("the difference between being stopped and dying", "drain", _charged_release),
+    "commit_early": BrokenBuild("the one transaction of a job and its queue row", "power", _commit_early),
+    "synchronous_off": BrokenBuild("any fsync of the database", "fsync-order", partial(_synchronous, "OFF")),
+    "synchronous_normal": BrokenBuild("the fsync of each commit", "fsync-order", partial(_synchronous, "NORMAL")),
+    "no_busy_timeout": BrokenBuild("the wait for the write lock", "contention", _no_busy_timeout),
+    "deferred": BrokenBuild("BEGIN IMMEDIATE of what changes jobs", "contention", _deferred),
+    "acknowledge_before_delete": BrokenBuild(
+        "the deletion of stale points before the acknowledgement", "reprocess", _acknowledge_before_delete
+    ),
+    "upsert_not_awaited": BrokenBuild("the wait for the embedded store", "outage", _upsert_not_awaited),
+    "errors_ignored": BrokenBuild("the entry that stays when a server fails", "outage-server", _errors_ignored),
 }
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
-from qdrant_edge import Distance, EdgeConfig, EdgeShard, EdgeVectorParams, ScrollRequest
+from qdrant_edge import Distance, EdgeConfig, EdgeShard, EdgeVectorParams
 
 from media_inference.jobs.outcome import PointId
 from media_inference.models.kinds import DIMENSION
 from media_inference.queue.tables import embedding_sets, events, jobs, media_store_sync_status, outbox, queue
 from media_inference.vectors.store import COLLECTIONS, Point
+from tests.stands.qdrant_server import scroll
 from tests.storms.history import Turn, read_book
 
 Row = dict[str, Any]
@@ -44,25 +44,35 @@ def read_end_state(engine: sa.Engine, data: Path, logs: list[Path]) -> EndState:
     """Reads it. No process of the service may run: one process may open the embedded vector store."""
     with engine.begin() as tx:
         return EndState(
-            jobs={row["job_id"]: row for row in _rows(tx, jobs)},
-            queue=_rows(tx, queue),
-            outbox=_rows(tx, outbox),
-            sets=_rows(tx, embedding_sets),
-            sync={row["job_id"]: row for row in _rows(tx, media_store_sync_status)},
+            jobs={row["job_id"]: row for row in rows_of(tx, jobs)},
+            queue=rows_of(tx, queue),
+            outbox=rows_of(tx, outbox),
+            sets=rows_of(tx, embedding_sets),
+            sync={row["job_id"]: row for row in rows_of(tx, media_store_sync_status)},
             history=read_book(tx),
-            events=sorted(_rows(tx, events), key=lambda row: int(row["event_id"])),
+            events=sorted(rows_of(tx, events), key=lambda row: int(row["event_id"])),
             points=_points(data / "qdrant"),
             files=_files(data / "inference" / "jobs"),
             log=[line for path in logs for line in _json_lines(path)],
-            damage=_damage(tx),
+            damage=damage_of(tx),
         )
 
 
-def _rows(tx: sa.Connection, table: sa.Table) -> list[Row]:
+def charged(end: EndState) -> Iterator[str]:
+    """The jobs that paid, with an attempt, a failure or a crash, for what was not their fault."""
+    for job_id, row in end.jobs.items():
+        if (row["attempts"], row["failures"], row["crashes"]) != (1, 0, 0):
+            counts = ", ".join(f"{name} {row[name]}" for name in ("attempts", "failures", "crashes"))
+            yield f"{job_id} was charged: {counts}"
+
+
+def rows_of(tx: sa.Connection, table: sa.Table) -> list[Row]:
+    """A whole table."""
     return [dict(row) for row in tx.execute(sa.select(table)).mappings()]
 
 
-def _damage(tx: sa.Connection) -> list[str]:
+def damage_of(tx: sa.Connection) -> list[str]:
+    """What SQLite itself finds wrong with the database."""
     integrity = [str(row[0]) for row in tx.exec_driver_sql("PRAGMA integrity_check") if row[0] != "ok"]
     return integrity + [f"a row of {row[0]} names nobody" for row in tx.exec_driver_sql("PRAGMA foreign_key_check")]
 
@@ -70,21 +80,14 @@ def _damage(tx: sa.Connection) -> list[str]:
 def _points(folder: Path) -> dict[tuple[str, PointId], Point] | None:
     if not folder.is_dir():
         return None
-    return {(name, point.id): point for name in COLLECTIONS for point in _scroll(folder / name)}
+    return {(name, point.id): point for name in COLLECTIONS for point in _points_in(folder / name)}
 
 
-def _scroll(folder: Path) -> Iterator[Point]:
+def _points_in(folder: Path) -> Iterator[Point]:
     config = EdgeConfig(vectors=EdgeVectorParams(size=DIMENSION, distance=Distance.Cosine), wal_enabled=True)
     shard = EdgeShard.load(str(folder), config)
     try:
-        offset = None
-        while True:
-            page, offset = shard.scroll(ScrollRequest(offset=offset, limit=1000, with_payload=True, with_vector=True))
-            for record in page:
-                point_id = record.id if isinstance(record.id, int) else str(record.id)
-                yield Point(point_id, np.asarray(record.vector, np.float32), record.payload or {})
-            if offset is None:
-                return
+        yield from scroll(shard)
     finally:
         shard.close()
 

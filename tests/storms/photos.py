@@ -21,9 +21,14 @@ class Photo:
 
 @cache
 def photos(shared: Path) -> dict[str, Photo]:
-    """Tiny photos with two, one and no face, from those of ``../shared``: a job takes some hundredths of a second."""
+    """Tiny photos with no, one, two, three or five faces, of ``../shared``: a job takes some hundredths of a second."""
     sources = {"two": ("obama_and_biden.jpg", 2), "one": ("obama_1_240p.jpg", 1), "none": ("rocket.jpg", 0)}
-    return {name: Photo(name, _small(shared / "photos" / file), faces) for name, (file, faces) in sources.items()}
+    small = {name: Photo(name, _small(shared / "photos" / file), faces) for name, (file, faces) in sources.items()}
+    rows = {
+        "three": Photo("three", _row(shared / "photos", "obama_and_biden", "obama_1"), 3),
+        "five": Photo("five", _row(shared / "photos", "obama_and_biden", "obama_1", "biden_1", "obama_2"), 5),
+    }
+    return small | rows
 
 
 def _small(path: Path) -> bytes:
@@ -31,6 +36,20 @@ def _small(path: Path) -> bytes:
     with Image.open(path) as image:
         height = round(_WIDTH * image.height / image.width)
         image.convert("RGB").resize((_WIDTH, height)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def _row(folder: Path, *names: str) -> bytes:
+    """Pictures side by side, equally high."""
+    tiles = []
+    for name in names:
+        with Image.open(folder / f"{name}.jpg") as image:
+            tiles.append(image.convert("RGB").resize((round(_WIDTH * image.width / image.height), _WIDTH)))
+    row = Image.new("RGB", (sum(tile.width for tile in tiles), _WIDTH))
+    for index, tile in enumerate(tiles):
+        row.paste(tile, (sum(before.width for before in tiles[:index]), 0))
+    file = io.BytesIO()
+    row.save(file, "JPEG", quality=90)
     return file.getvalue()
 
 

@@ -15,7 +15,7 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,12 +82,13 @@ class StormService:
             | dict(settings)
         )
         self._port = _free_port()
-        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=30, trust_env=False)
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.client = httpx2.Client(base_url=self.url, timeout=30, trust_env=False)
 
-    def start(self, *names: str, workers: int = 1) -> None:
+    def start(self, *names: str, workers: int = 1, under: Sequence[str] = ()) -> None:
         """Starts `up`, `serve` or `worker`; `worker-2` is a second `worker`. Returns when all are ready.
 
-        ``workers``: processes of each `worker`, or of `up`.
+        ``workers``: processes of each `worker`, or of `up`. ``under``: a command that runs them, as `strace` does.
         """
         for name in names:
             command = name.partition("-")[0]
@@ -96,7 +97,7 @@ class StormService:
                 "serve": ["--port", str(self._port)],
                 "worker": ["--processes", str(workers)],
             }[command]
-            arguments = [sys.executable, "-m", "media_inference", command, *options]
+            arguments = [*under, sys.executable, "-m", "media_inference", command, *options]
             self.roles[name] = Kept(name, arguments, self.folder, self.environment)
         self.wait_until_ready(sum(workers for name in names if not name.startswith("serve")))
 

@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 
 from media_inference.failpoints import Failpoint
-from tests.storms import test_crash_matrix, test_drain_storm, test_kill_storm, test_poison_storm
+from tests.stands.scripted_qdrant import Behaviour
+from tests.storms import (
+    test_contention_storm,
+    test_crash_matrix,
+    test_drain_storm,
+    test_fsync_order,
+    test_kill_storm,
+    test_outage_storm,
+    test_poison_storm,
+    test_power_storm,
+    test_reprocess_storm,
+)
 from tests.storms.broken import BROKEN_BUILDS
 from tests.storms.cells import JOBS, Cell
 from tests.storms.faults import Action
@@ -48,14 +59,46 @@ def drain(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
     return test_drain_storm.storm(folder, photos, test_drain_storm.NO_GRACE, terms, broken)
 
 
+def power(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    return test_power_storm.storm(folder, photos, 1, snapshots=2, cuts=0, broken=broken)
+
+
+def fsync_order(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    return test_fsync_order.storm(folder, photos, alone=3, crowd=4, broken=broken)
+
+
+def contention(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    return test_contention_storm.storm(folder, photos, 3.0, workers=1, others=2, broken=broken)
+
+
+def reprocess(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    return test_reprocess_storm.storm(folder, photos, 1, items=1, rounds=1, turns=("five", "two"), broken=broken)
+
+
+def outage(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    strikes = [Failpoint.ACKNOWLEDGE_AFTER_COMMIT]
+    return test_outage_storm.embedded_storm(folder, photos, 1, "serve", kills=1, strikes=strikes, broken=broken)
+
+
+def outage_server(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    failures = [Behaviour.ERROR]
+    return test_outage_storm.server_storm(folder, photos, 1, rounds=1, long=0.0, failures=failures, broken=broken)
+
+
 STORMS: dict[str, Callable[[Path, Mapping[str, Photo], str], Verdict]] = {
     "kill": kill,
     "matrix": matrix,
     "reports": reports,
     "poison": poison,
     "drain": drain,
+    "power": power,
+    "fsync-order": fsync_order,
+    "contention": contention,
+    "reprocess": reprocess,
+    "outage": outage,
+    "outage-server": outage_server,
 }
-SMALL = ("files_after_the_commit",)
+SMALL = ("files_after_the_commit", "commit_early", "synchronous_normal")
 """What `make test` looks at; `make storms` looks at all."""
 
 
