@@ -104,7 +104,14 @@ class DownloadFailed(MediaInferenceError):
 
 
 class DownloadInterrupted(DownloadFailed):
-    """The connection to the hub was lost, or the hub is overloaded; the next try goes on where this one ended."""
+    """The connection to the hub was lost, or the hub is overloaded; the next try goes on where this one ended.
+
+    ``retry_after``: seconds that the hub asked to be left alone, 0 if it did not.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class HubUnreachable(DownloadFailed):

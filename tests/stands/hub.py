@@ -18,15 +18,17 @@ class Behaviour:
     """How a download is answered.
 
     ``cut_after``, ``hold_after``: bytes of the body after which the connection is closed, or kept open in silence until
-    ``Hub.go_on``. ``drip``: a byte at a time, slowly. ``status``: this instead of the file. ``redirect``: to the same
-    path there. ``ranges`` False: the whole file is sent, whatever was asked for. ``length`` False: nobody is told how
-    long the body is.
+    ``Hub.go_on``. ``drip``: a byte at a time, slowly. ``drip_head``: so with the head, which never ends. ``status``:
+    this instead of the file, with ``retry_after``. ``redirect``: to the same path there. ``ranges`` False: the whole
+    file is sent, whatever was asked for. ``length`` False: nobody is told how long the body is.
     """
 
     cut_after: int | None = None
     hold_after: int | None = None
     drip: bool = False
+    drip_head: bool = False
     status: int | None = None
+    retry_after: str | None = None
     redirect: str | None = None
     ranges: bool = True
     length: bool = True
@@ -95,8 +97,11 @@ class _Handler(BaseHTTPRequestHandler):
         behaviour, content = self.hub.next_behaviour(), self.hub.files.get(path)
         if behaviour.redirect is not None:
             self._head(302, ("Location", behaviour.redirect + path), ("Content-Length", "0"))
+        elif behaviour.drip_head:
+            self._drip_head()
         elif behaviour.status is not None or content is None:
-            self._head(behaviour.status or 404, ("Content-Length", "0"))
+            wish = [] if behaviour.retry_after is None else [("Retry-After", behaviour.retry_after)]
+            self._head(behaviour.status or 404, ("Content-Length", "0"), *wish)
         else:
             self._send_file(content, behaviour)
         self.close_connection = True
@@ -126,6 +131,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(body[behaviour.hold_after :])
         else:
             self._send(body[: behaviour.cut_after])
+
+    def _drip_head(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not self.hub.go_on.wait(0.01):
+            self.wfile.write(b"x")
 
     def _send(self, piece: bytes) -> None:
         self.wfile.write(piece)

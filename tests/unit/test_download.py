@@ -13,7 +13,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from media_inference.errors import DownloadFailed, DownloadInterrupted
+from media_inference.errors import DownloadFailed, DownloadInterrupted, HubUnreachable
 from media_inference.models.model import HubFile, Model
 from media_inference.models.yunet import YUNET_2023MAR
 from media_inference.runtime.download import Patience
@@ -132,6 +132,39 @@ def test_a_hub_that_is_overloaded_is_asked_again(running: Hub, folder: Path) -> 
 
     assert len(running.ranges) == 3
     assert is_whole(folder)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_hub_that_asks_to_be_left_alone_is_asked_again_no_sooner(running: Hub, folder: Path, status: int) -> None:
+    running.script = [Behaviour(status=status, retry_after="1")]
+    said: list[str] = []
+    start = time.monotonic()
+
+    pull(MODEL, folder.parent, endpoint=running.url, say=said.append, patience=TWICE)
+
+    assert time.monotonic() - start >= 1
+    assert said == [f"the hub answered {status} for sub/model.onnx of org/repo; going on from 0.0 MB in 1 s"]
+    assert is_whole(folder)
+
+
+def test_a_hub_that_asks_to_be_left_alone_for_long_is_not_waited_for(running: Hub, folder: Path) -> None:
+    running.usual = Behaviour(status=429, retry_after="301")
+
+    with pytest.raises(DownloadFailed, match=r"429 for .* and asks to be left alone for 301 s: try again then\Z"):
+        pull(MODEL, folder.parent, endpoint=running.url, patience=TWICE)
+
+    assert len(running.ranges) == 1
+
+
+def test_a_hub_whose_head_never_ends_is_given_up_in_time(running: Hub, folder: Path) -> None:
+    """Each byte comes in time, so no timeout of the client ever sees it."""
+    running.usual = Behaviour(drip_head=True)
+    start = time.monotonic()
+
+    with pytest.raises(HubUnreachable, match=r"did not answer within 0\.5 s"):
+        pull(MODEL, folder.parent, endpoint=running.url, patience=Patience(stall_s=0.5, pauses=()))
+
+    assert time.monotonic() - start < 2
 
 
 def test_a_hub_that_ignores_the_range_is_taken_at_its_word_without_another_request(running: Hub, folder: Path) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from media_inference.errors import DependencyAway, ErrorCode, JobError, PermanentError, TransientError
+from media_inference.jobs.retry_after import LONGEST_SECONDS
 from media_inference.media.decoder import Decoder
 from media_inference.media.http_store import HttpStore
-from media_inference.media.retry_after import LONGEST_SECONDS
 from media_inference.media.store import ResultUpload
 from media_inference.media.store_kind import StoreOptions
 from tests.stands.hostile_behaviours import BEHAVIOURS, PHOTO, UPLOAD_BEHAVIOURS

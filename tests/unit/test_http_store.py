@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from media_inference.errors import CannotStart, DependencyAway, ErrorCode, JobError, PermanentError, TransientError
+from media_inference.jobs.retry_after import LONGEST_SECONDS, seconds_to_wait
 from media_inference.media.catalog import open_media_store, open_result_sink
 from media_inference.media.http_store import HttpStore
-from media_inference.media.retry_after import LONGEST_SECONDS, seconds_to_wait
 from media_inference.media.store_kind import StoreOptions
 
 Answer = Callable[["Request"], None]

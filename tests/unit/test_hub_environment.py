@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,3 +119,30 @@ def test_without_a_token_none_is_sent(running: Hub, tmp_path: Path) -> None:
 
     assert {request.authorization for request in running.received} == {None}
     assert "HF_TOKEN" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"HF_TOKEN": "hf_sécret"}, "the token for the hub has characters that no token has: look at HF_TOKEN"),
+        ({"HF_TOKEN": "hf_se\x01cret"}, "the token for the hub has characters that no token has: look at HF_TOKEN"),
+        ({"HF_TOKEN_PATH": "/"}, "the file with the token for the hub can't be read"),
+        ({"HF_TOKEN_PATH": sys.executable}, "the file with the token for the hub can't be read"),
+        ({"ALL_PROXY": "socks5://127.0.0.1:1"}, "can't be asked (Using SOCKS proxy"),
+        ({"HTTP_PROXY": "carrier-pigeon://coop"}, "can't be asked (Unknown scheme for proxy"),
+        ({"SSL_CERT_FILE": "/no/such/file"}, "can't be asked ([Errno 2] No such file or directory): look at"),
+        ({"HF_ENDPOINT": "http://[hub"}, "HF_ENDPOINT is no address of a hub (Invalid IPv6 URL)"),
+        ({"HF_ENDPOINT": "hub.example"}, "the hub at hub.example can't be reached"),
+    ],
+)
+def test_settings_that_allow_no_request_are_one_line_that_names_them(
+    running: Hub, tmp_path: Path, setting: dict[str, str], told: str
+) -> None:
+    done = pull(tmp_path, **{"HF_ENDPOINT": running.url} | setting)
+
+    assert done.returncode == 1
+    (line,) = done.stderr.split("\n\n")[-1].strip().splitlines()
+    assert told in line
+    assert "cret" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert running.ranges == []

@@ -34,6 +34,7 @@ from media_inference.errors import (
     TransientError,
 )
 from media_inference.jobs.job import MEDIA_STORE_ID
+from media_inference.jobs.retry_after import seconds_to_wait
 from media_inference.media.http_origin import (
     Answer,
     BodyTooLong,
@@ -45,7 +46,6 @@ from media_inference.media.http_origin import (
     nothing,
 )
 from media_inference.media.media_cache import Cached, MediaCache, Place
-from media_inference.media.retry_after import seconds_to_wait
 from media_inference.media.store import ResultUpload
 from media_inference.media.store_kind import StoreKind, StoreOptions
 from media_inference.media.upload import Multipart

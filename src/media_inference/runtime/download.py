@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 
 from media_inference.errors import DownloadFailed, DownloadInterrupted, HubUnreachable
+from media_inference.jobs.retry_after import seconds_to_wait
 from media_inference.models.model import HubFile
 from media_inference.runtime.hub_connection import host_of, opened
 from media_inference.runtime.part_file import PartFile
@@ -35,12 +36,14 @@ class Patience:
     """How long a hub is waited for.
 
     ``answer_s``: until it is taken for unreachable. ``stall_s``: how long it may send next to nothing. ``pauses``:
-    seconds before each new try after one that was in vain; none: there is one try.
+    seconds before each new try after one that was in vain; none: there is one try. ``longest_pause_s``: a hub that asks
+    to be left alone (``Retry-After``) for longer is not waited for.
     """
 
     answer_s: float = 5.0
     stall_s: float = 30.0
     pauses: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
+    longest_pause_s: float = 300.0
 
 
 class Download:
@@ -79,11 +82,19 @@ class Download:
             except (DownloadInterrupted, HubUnreachable) as error:
                 in_vain = 0 if self._part.size - self._most >= WORTHWHILE else in_vain + 1
                 self._most = max(self._most, self._part.size)
-                if not self._patience.pauses or in_vain > len(self._patience.pauses):
-                    raise
-                pause = self._patience.pauses[max(0, in_vain - 1)]
+                pause = self._pause(error, in_vain)
                 self._say(f"{error}; going on from {self._part.size / 1e6:.1f} MB in {pause:g} s")
                 time.sleep(pause)
+
+    def _pause(self, error: DownloadInterrupted | HubUnreachable, in_vain: int) -> float:
+        """Seconds before the next try, at least those that the hub asked for; raises ``error`` when there is none."""
+        pauses, longest = self._patience.pauses, self._patience.longest_pause_s
+        wished = error.retry_after if isinstance(error, DownloadInterrupted) else 0.0
+        if not pauses or in_vain > len(pauses):
+            raise error
+        if wished > longest:
+            raise DownloadFailed(f"{error} and asks to be left alone for {wished:.0f} s: try again then")
+        return max(pauses[max(0, in_vain - 1)], wished)
 
     def _try(self) -> None:
         """One request for all that is missing."""
@@ -107,16 +118,18 @@ class Download:
             return True
         if start and status == 416:
             return False
-        self._refuse(status)
+        self._refuse(response)
         if length is not None and length != str(self._file.size):
             raise DownloadFailed(f"{self._told} came with {length} bytes, expected {self._file.size}")
         self._part.remove()
         self._continued = False
         return True
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, response: httpx2.Response) -> None:
+        status = response.status_code
         if status in _OVERLOADED:
-            raise DownloadInterrupted(f"the hub answered {status} for {self._told}")
+            wished = seconds_to_wait(response.headers.get("retry-after"))
+            raise DownloadInterrupted(f"the hub answered {status} for {self._told}", retry_after=wished or 0.0)
         if status in _NOT_ALLOWED:
             raise DownloadFailed(
                 f"the hub answered {status} for {self._told}: set HF_TOKEN to a token that may read this repository"
