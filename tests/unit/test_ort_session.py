@@ -1,15 +1,20 @@
 """ONNX Runtime behind the session protocol."""
 
 import resource
+import time
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import helper
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from media_inference.errors import CannotStart, ErrorCode, PermanentError, TransientError
 from media_inference.models.graphs.graph import Graph
+from media_inference.runtime import session as session_module
+from media_inference.runtime.device import Device
 from media_inference.runtime.session import OrtSession
 
 
@@ -72,6 +77,64 @@ def test_a_graph_that_reads_other_files_is_refused(
 
     with pytest.raises(CannotStart, match="keeps weights in another file"):
         OrtSession(graph_with_weights_elsewhere(nested=nested), model="split", threads=1)
+
+
+@pytest.mark.parametrize("keeps", ["the lower 32 bits", "all bits"])
+def test_a_key_with_more_bits_than_a_parser_keeps_hides_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: str
+) -> None:
+    """ONNX Runtime reads the file by either key: seen as field 13 only by who drops the bits above 32."""
+    monkeypatch.chdir(tmp_path)
+    np.full(300, 7, np.float32).tofile(tmp_path / "w.bin")
+    shape = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [300]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Mul", ["x", "w"], ["y"])], "g", shape[:1], shape[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[300], data_location=onnx.TensorProto.EXTERNAL)
+    entry = onnx.StringStringEntryProto(key="location", value="w.bin").SerializeToString()
+    hidden = field(13 | (1 << 29 if keeps == "the lower 32 bits" else 0), entry)
+    # A field that comes twice is merged, so this adds a tensor to the graph.
+    content = model.SerializeToString() + field(7, field(5, tensor.SerializeToString() + hidden))
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (read,) = session.run(None, {"x": np.ones(300, np.float32)})
+    assert np.asarray(read)[0] == 7
+
+    with pytest.raises(CannotStart, match=r"keeps weights in another file|is not an ONNX graph"):
+        OrtSession(content, model="split", threads=1)
+
+
+def test_a_number_that_never_ends_is_refused_at_once() -> None:
+    start = time.process_time()
+
+    with pytest.raises(CannotStart, match="is not an ONNX graph"):
+        OrtSession(b"\x08" + b"\xff" * (1 << 18), model="endless", threads=1)
+
+    assert time.process_time() - start < 1
+
+
+def test_the_engine_takes_nothing_but_onnx(tmp_path: Path) -> None:
+    """Its own format has no place in the walk that looks for other files; here it lies inside a field of one."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.optimized_model_filepath = str(tmp_path / "graph.ort")
+    onnxruntime.InferenceSession(doubling_graph(), options, providers=["CPUExecutionProvider"])
+    engines_own = (tmp_path / "graph.ort").read_bytes()
+    assert engines_own[4:8] == b"ORTM"
+    assert session_module._on(Device.CPU, doubling_graph(), 1)
+
+    with pytest.raises(ort_errors.InvalidProtobuf):
+        session_module._on(Device.CPU, engines_own, 1)
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A field of a protobuf message that has a length."""
+    coded = bytearray()
+    for value in (number << 3 | 2, len(content)):
+        rest = value
+        while rest > 127:
+            coded.append(rest & 127 | 128)
+            rest >>= 7
+        coded.append(rest)
+    return bytes(coded) + content
 
 
 def test_an_input_of_the_wrong_shape_is_permanent() -> None:

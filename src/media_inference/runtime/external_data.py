@@ -12,13 +12,16 @@ from media_inference.errors import CannotStart
 _INSIDE = {
     "model": {7: "graph", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "function": {7: "node"},
+    "function": {7: "node", 11: "attribute"},
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {},
 }
 _EXTERNAL_DATA = 13
+_LARGEST_KEY = (1 << 32) - 1
+"""Parsers keep the lower 32 bits of a larger one: to them it is another field than to who keeps them all."""
+_LONGEST_VARINT = 10
 
 
 def refuse_external_data(graph: bytes, model: str) -> None:
@@ -46,6 +49,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
+        if key > _LARGEST_KEY:
+            raise ValueError("a key is larger than any")
         match key & 7:
             case 0:
                 _, at = _varint(message, at)
@@ -64,9 +69,9 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while message[at] & 0x80:
-        value |= (message[at] & 0x7F) << shift
-        shift += 7
-        at += 1
-    return value | message[at] << shift, at + 1
+    value = 0
+    for place, byte in enumerate(message[at : at + _LONGEST_VARINT]):
+        value |= (byte & 0x7F) << 7 * place
+        if not byte & 0x80:
+            return value, at + place + 1
+    raise ValueError("a number is longer than any")

@@ -154,6 +154,8 @@ def _options(threads: int) -> ort.SessionOptions:
     options.enable_mem_pattern = False
     # Idle threads sleep instead of spinning: several workers share the cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Bytes of the engine's own format would be taken too, which `refuse_external_data` can't read.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     return options
 
 
