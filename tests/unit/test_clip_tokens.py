@@ -4,10 +4,13 @@ import json
 
 import pytest
 
-from media_inference.errors import CannotStart
+from media_inference.errors import CannotStart, PermanentError
 from media_inference.runtime.json_tokenizer import JsonTokenizer
 from tests.stands.clip_tokenizer import END, START, clip_tokenizer_json
 from tests.stands.text_towers import AUDIENCE, CAT
+
+PANICS = b'{"version": "1.0", "normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}, "model": {}}'
+"""The library gives up in a way that is no `Exception`."""
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +78,21 @@ def test_a_special_token_that_a_user_types_is_text(tokenizer: JsonTokenizer, tex
         (b"\x00\xff", "can't be read"),
         (b"{}", "can't be read"),
         (b'{"version": "1.0"}', "can't be read"),
+        (b"[" * 100_000, "can't be read"),
+        (PANICS, r"can't be read \(Precompiled: "),
     ],
 )
 def test_a_file_that_is_no_tokenizer_can_not_start(content: bytes, fault: str) -> None:
     with pytest.raises(CannotStart, match=rf"\Amodel clip: its tokenizer {fault}[^\n]*\Z"):
         JsonTokenizer(content, model="clip")
+
+
+def test_a_text_that_the_tokenizer_can_not_cut_is_a_permanent_error() -> None:
+    model = {"type": "WordLevel", "vocab": {"<|startoftext|>": 0, "<|endoftext|>": 1}, "unk_token": "[UNK]"}
+    tokenizer = JsonTokenizer(json.dumps({"version": "1.0", "model": model}).encode(), model="clip")
+
+    with pytest.raises(PermanentError, match=r"can't cut a text \(WordLevel error: Missing \[UNK\]"):
+        tokenizer.encode("a cat", 77)
 
 
 def test_a_tokenizer_of_another_family_can_not_start() -> None:

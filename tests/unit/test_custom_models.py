@@ -70,10 +70,11 @@ def test_a_wrong_line_is_named_in_one_line(tmp_path: Path, line: str, instead: s
     assert "\n" not in message
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_bytes(b"\xff\xfe\x00")
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a = " + b"[" * 100_000, b"name"], ids=["bytes", "deep", "cut"])
+def test_a_file_that_is_no_description_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mine.toml").write_bytes(content)
 
-    with pytest.raises(CannotStart, match=r"mine\.toml"):
+    with pytest.raises(CannotStart, match=r"\Acustom model [^\n]*mine\.toml: [^\n]+\Z"):
         load_custom_models(tmp_path)
 
 

@@ -139,7 +139,18 @@ def test_the_first_load_records_a_reference_beside_the_file_and_the_next_one_is_
         load_network(own_model(tmp_path, clip_like_graph()), tmp_path, 1)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"revision": 0}', '{"revision": 1, "fingerprint": "#"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"revision": 0}',
+        '{"revision": 1, "fingerprint": "#"}',
+        pytest.param("[" * 100_000, id="deep"),
+    ],
+)
 def test_a_reference_that_can_not_be_read_is_recorded_anew(tmp_path: Path, content: str) -> None:
     model = own_model(tmp_path, clip_like_graph())
     reference(model, tmp_path).write_text(content)

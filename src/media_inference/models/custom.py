@@ -171,7 +171,7 @@ def _network(wanted: Input, described_in: str) -> Callable[[str, Mapping[str, Se
 def _read(path: Path) -> Model:
     try:
         described = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:  # not readable, not UTF-8, not TOML
+    except (OSError, ValueError, RecursionError) as error:  # not readable, not UTF-8, not TOML, lists without end
         raise CannotStart(f"custom model {path}: {' '.join(str(error).split())}") from None
     keys = CustomTextTower if described.get("kind") == Kind.TEXT_EMBEDDER else CustomModel
     try:

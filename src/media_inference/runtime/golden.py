@@ -118,7 +118,7 @@ def _read(path: Path) -> Reference | None:
     """None for a file that is not there, or is none of this revision: it is recorded anew."""
     try:
         return _parsed(json.loads(path.read_text("ascii")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

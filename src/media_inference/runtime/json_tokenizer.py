@@ -1,8 +1,11 @@
 """A tokenizer.json. This file is the only one that knows the library `tokenizers`."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import tokenizers
 
-from media_inference.errors import CannotStart
+from media_inference.errors import CannotStart, ErrorCode, MediaInferenceError, PermanentError
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 
@@ -14,11 +17,8 @@ class JsonTokenizer:
     """
 
     def __init__(self, content: bytes, *, model: str) -> None:
-        try:
+        with _faults_as(lambda line: CannotStart(f"model {model}: its tokenizer can't be read ({line})")):
             self._tokenizer = tokenizers.Tokenizer.from_buffer(content)
-        except Exception as error:  # noqa: BLE001  # the library raises nothing more special
-            line = " ".join(str(error).split())
-            raise CannotStart(f"model {model}: its tokenizer can't be read ({line})") from None
         self._start, self._end = self._special(START, model), self._special(END, model)
         # Exports bring along what suited their maker.
         self._tokenizer.no_padding()
@@ -27,8 +27,12 @@ class JsonTokenizer:
         self._tokenizer.encode_special_tokens = True
 
     def encode(self, text: str, longest: int) -> list[int]:
-        """Start, the tokens of the text, end: ``longest`` in all at most; a longer text loses its own end."""
-        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        """Start, the tokens of the text, end: ``longest`` in all at most; a longer text loses its own end.
+
+        Raises `PermanentError` (`internal`) when the tokenizer can't cut the text.
+        """
+        with _faults_as(lambda line: PermanentError(ErrorCode.INTERNAL, f"the tokenizer can't cut a text ({line})")):
+            tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return [self._start, *tokens[: longest - 2], self._end]
 
     def _special(self, token: str, model: str) -> int:
@@ -36,3 +40,14 @@ class JsonTokenizer:
         if number is None:
             raise CannotStart(f"model {model}: its tokenizer has no {token}; it is not one of CLIP")
         return number
+
+
+@contextmanager
+def _faults_as(ours: Callable[[str], MediaInferenceError]) -> Iterator[None]:
+    """The library raises plain exceptions, and panics, which are no `Exception` and have no importable type."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+            raise
+        raise ours(" ".join(str(error).split())) from None
