@@ -8,7 +8,7 @@ import pytest
 
 from media_inference.errors import CannotStart, ErrorCode, PermanentError
 from media_inference.models import clip
-from media_inference.models.embedder import Colour, Embedder, Fit, Input
+from media_inference.models.embedder import Colour, Embedder, Fit, Input, vector_output
 from media_inference.models.pixels import normalise, shortest_crop
 from media_inference.models.session import Feed, Tensor
 from tests.stands.model_files import built_model, clip_like_graph, load_embedder
@@ -49,6 +49,14 @@ def test_clip_vectors_are_those_of_onnx_runtime_itself_at_length_one() -> None:
     (direct,) = session.run(["image_embeds"], {"pixel_values": tensor})
     np.testing.assert_allclose(vectors, direct / np.linalg.norm(direct, axis=1, keepdims=True), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("names", [("pooled", "image_embeds"), ("image_embeds", "pooled"), ("pooled", "EMBEDDING")])
+def test_of_two_outputs_the_one_that_is_called_an_embedding_is_taken(names: tuple[str, str]) -> None:
+    outputs = {name: np.zeros((1, 512), np.float32) for name in names}
+
+    assert vector_output("clip", outputs) != "pooled"
+    assert vector_output("clip", {"hidden": outputs["pooled"], "pooled": outputs["pooled"]}) == "hidden"
 
 
 def test_a_vector_does_not_depend_on_its_company() -> None:

@@ -89,6 +89,19 @@ def test_a_text_that_is_longer_than_a_short_graph_takes_loses_its_end() -> None:
     assert cosine(tower.embed("cat " * 40), cut) >= 0.99999
 
 
+def test_of_two_vectors_the_one_that_is_called_an_embedding_is_taken() -> None:
+    """In exports by Hugging Face what comes before the projection may come first, as wide as what comes after it."""
+    graph = Graph()
+    graph.node("Cast", ["input_ids"], "pooler_output", to=1)
+    graph.node("Mul", ["pooler_output", "pooler_output"], "text_embeds")
+    names = ("pooler_output", "text_embeds")
+    content = graph.serialised({"input_ids": [1, 512]}, {name: [1, 512] for name in names})
+
+    (vector,) = embedder(with_integer_inputs(content, "int64")).embed([1, 2, 3])
+
+    np.testing.assert_allclose(vector[:3], np.array([1, 4, 9]) / np.linalg.norm([1, 4, 9]), atol=1e-6)
+
+
 def test_a_graph_of_another_dimension_can_not_start() -> None:
     with pytest.raises(CannotStart, match=r"model tower: .*512 numbers per text, .*text_embeds \[1, 768\]"):
         embedder(text_graph(Export.HUGGING_FACE, dimension=768))

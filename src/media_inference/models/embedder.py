@@ -132,10 +132,14 @@ def _fit(picture: Pixels, wanted: Input) -> Pixels:
 
 
 def vector_output(model: str, outputs: Mapping[str, Tensor], of: str = "picture") -> str:
-    """The first output that is one vector of 512 numbers, whatever its name; raises `CannotStart` without one."""
-    for name, output in outputs.items():
-        if output.shape == (1, DIMENSION):
-            return name
+    """The output that is one vector of 512 numbers; raises `CannotStart` without one.
+
+    Of several, the first that is called like an embedding (``image_embeds``), else the first: exports may give what
+    comes before the projection as well.
+    """
+    fitting = [name for name, output in outputs.items() if output.shape == (1, DIMENSION)]
+    if fitting:
+        return min(fitting, key=lambda name: "embed" not in name.lower())
     shapes = ", ".join(f"{name} {list(output.shape)}" for name, output in outputs.items())
     raise CannotStart(
         f"model {model}: dimension is {DIMENSION}, one vector of {DIMENSION} numbers per {of}, but it gives {shapes}"
