@@ -2,9 +2,13 @@
 
 import os
 import signal
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
@@ -95,6 +99,41 @@ def test_the_child_is_gone_when_the_service_has_stopped(tmp_path: Path) -> None:
         (child,) = tower_pids(service)
         assert service.stop() == 0
         until(lambda: Path(f"/proc/{child}").exists(), lambda there: not there)
+
+
+def test_a_stop_ends_a_search_that_hangs_at_once_with_503(tmp_path: Path) -> None:
+    place_text_search(tmp_path / "models")
+    settings = {"MODELS_DIR": str(tmp_path / "models"), "IMAGE_MODEL": "two-pictures", "AUTH_DISABLED": "true"}
+    with running_service(tmp_path, settings):
+        pass  # migrates
+    with running_service(tmp_path, settings, command="serve") as service:
+        assert service.search("image_embeddings", text="a cat") == []
+        (child,) = tower_pids(service)
+        os.kill(child, signal.SIGSTOP)
+        with _search_under_way(service, b'{"text": "a dog"}') as connection:
+            begun = time.monotonic()
+            assert service.stop() == 0
+            took = time.monotonic() - begun
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"text_tower_unavailable" in answer
+    assert took < 4  # requests that go on are waited for 5 seconds
+
+
+@contextmanager
+def _search_under_way(service: RunningService, body: bytes) -> Iterator[socket.socket]:
+    """A connection on which a search was sent; its head was read by the application, or there were no 100."""
+    parts = urlsplit(service.url)
+    head = (
+        f"POST /search/image_embeddings HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=30) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body)
+        yield connection
 
 
 def test_an_image_model_without_a_tower_is_409(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -225,23 +226,53 @@ def test_close_ends_the_process_and_refuses_what_waits(search: TextSearch) -> No
             with pytest.raises(TextEmbedderAway):
                 future.result(10)
     assert ended(pid)
-    with pytest.raises(TextEmbedderAway):
-        search.embed("a cat")
+    for _ in range(2):
+        with pytest.raises(TextEmbedderAway):
+            search.embed("a cat")
+        search.close()
 
 
-def test_the_process_ends_with_its_parent(models_dir: Path) -> None:
+@pytest.mark.parametrize("at_last", ["", "os.kill(search.pid, signal.SIGSTOP);"], ids=["waiting", "stopped"])
+def test_the_process_ends_with_its_parent(models_dir: Path, at_last: str) -> None:
     program = (
         "import os, signal; from media_inference.processes.text import open_text_search;"
         "from media_inference.settings import load_settings;"
         "search = open_text_search(load_settings(_env_file=None)); search.embed('a cat');"
-        "print(search.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+        f"print(search.pid, flush=True); {at_last} os.kill(os.getpid(), signal.SIGKILL)"
     )
     environment = os.environ | settings_of(models_dir).as_environment()
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    said, told = (models_dir.parent / name for name in ("said", "told"))  # a pipe would stay open while it lives
+    with said.open("w") as stdout, told.open("w") as stderr:
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, stdout=stdout, stderr=stderr, check=False
+        )
 
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert "Traceback" not in done.stderr
-    assert ended(int(done.stdout))
+    assert done.returncode == -signal.SIGKILL, told.read_text()
+    assert "Traceback" not in told.read_text()
+    pid = int(said.read_text())
+    try:
+        assert ended(pid)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_the_process_has_a_thread_per_core_that_it_may_use(models_dir: Path) -> None:
+    cores = os.sched_getaffinity(0)
+    if len(cores) < 2:
+        pytest.skip("this machine has a single core")
+    counts = {}
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        for worker_threads in (0, 1):
+            search = open_text_search(settings_of(models_dir, worker_threads=worker_threads))
+            search.embed("a cat")
+            counts[worker_threads] = len(list(Path(f"/proc/{search.pid}/task").iterdir()))
+            search.close()
+    finally:
+        os.sched_setaffinity(0, cores)
+
+    assert counts[0] == counts[1]
 
 
 def test_a_changed_byte_of_the_tower_is_refused_and_not_read_again_at_once(

@@ -91,7 +91,8 @@ class ApiServer:
                     feed=feed,
                     on_submit=on_submit,
                     embed_text=text.embed,
-                )
+                ),
+                on_end=text.close,
             )
             # uvicorn heeds them only while it runs, and then raises them again for whoever was here before.
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,6 +1,8 @@
 """uvicorn, with what event streams need: to be ended before it stops, and cut when nobody reads them."""
 
+import asyncio
 import socket
+from collections.abc import Callable
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,10 +15,14 @@ _CLOSE_CONNECTIONS_WITHIN = 5
 
 
 class HttpServer(uvicorn.Server):
-    """Serves ``services`` over HTTP. On its way to the end it would wait for open streams, so those end first."""
+    """Serves ``services`` over HTTP. On its way to the end it would wait for open streams, so those end first.
 
-    def __init__(self, services: Services) -> None:
+    So does whatever else requests may wait for: ``on_end`` ends that, in a thread, and may be called again later.
+    """
+
+    def __init__(self, services: Services, *, on_end: Callable[[], None] = lambda: None) -> None:
         self._feed = services.feed
+        self._on_end = on_end
         super().__init__(
             uvicorn.Config(
                 create_app(services),
@@ -29,8 +35,9 @@ class HttpServer(uvicorn.Server):
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends the streams, then the rest."""
+        """Ends the streams and what is waited for, then the rest."""
         self._feed.end_streams()
+        await asyncio.to_thread(self._on_end)
         await super().shutdown(sockets)
 
 

@@ -1,10 +1,10 @@
 """The text tower in a process of its own: the API never loads an inference engine.
 
 Started by `processes.text_search` as ``python -m media_inference.processes.text_process MODEL DESCRIPTOR``. It says
-`READY`, then answers each text with its vector, until the other end is closed: so it ends with its parent.
+`READY`, then answers each text with its vector, until the other end is closed: so it ends with its parent. Where it can
+not notice that, stopped or lost in a graph, the system ends it (on Linux).
 """
 
-import os
 import sys
 import time
 from contextlib import suppress
@@ -13,9 +13,11 @@ from multiprocessing.connection import Connection
 import structlog
 
 from media_inference.errors import CannotStart, PermanentError
+from media_inference.media.sandbox.parent import end_with_parent
 from media_inference.models.catalog import find_model
 from media_inference.models.custom import load_custom_models
 from media_inference.models.kinds import Kind
+from media_inference.processes.cores import usable_cores
 from media_inference.processes.logs import set_up_logs
 from media_inference.processes.networks import device_of
 from media_inference.processes.text_child import LONGEST_TEXT_BYTES, NO_VECTOR, READY, REFUSED
@@ -29,6 +31,7 @@ log = structlog.get_logger()
 
 def main(model: str, descriptor: str) -> int:
     """Serves texts until the parent is gone; returns the exit code."""
+    end_with_parent()
     with Connection(int(descriptor)) as channel, suppress(EOFError, ConnectionError):  # the parent is gone
         try:
             settings = load_settings(_env_file=None)
@@ -48,7 +51,7 @@ def main(model: str, descriptor: str) -> int:
 def _load(name: str, settings: Settings) -> TextTower:
     begun = time.monotonic()
     model = find_model(name, Kind.TEXT_EMBEDDER, load_custom_models(settings.models_dir / CUSTOM_FOLDER))
-    threads = settings.worker_threads or os.cpu_count() or 1
+    threads = settings.worker_threads or usable_cores()
     tower = load_text_tower(model, settings.models_dir, threads, device=settings.device)
     took = round(time.monotonic() - begun, 2)
     log.info("text_tower.ready", action="start", model=name, device=device_of([tower.provider]), seconds=took)

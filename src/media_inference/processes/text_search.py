@@ -83,7 +83,7 @@ class TextSearch:
             raise TextEmbedderAway("The text could not be turned into a vector in time.") from None
 
     def close(self) -> None:
-        """Ends the child; texts that wait are refused."""
+        """Ends the child; texts that wait or come later are refused. May be called again."""
         self._closed.set()
         if (child := self._child) is not None:
             child.kill()

@@ -4,16 +4,15 @@ import contextlib
 import ctypes
 import math
 import resource
-import signal
 import sys
 
+from media_inference.media.sandbox.parent import end_with_parent
 from media_inference.media.sandbox.protocol import Limits
 
 STDERR_BYTES = 64 * 1024
 DESCRIPTORS = 16
 
 # linux/prctl.h, linux/sched.h
-PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
@@ -48,9 +47,9 @@ def _limit(what: int, soft: int, hard: int | None = None) -> None:
 
 def _confine_on_linux() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    for option, value in ((PR_SET_NO_NEW_PRIVS, 1), (PR_SET_PDEATHSIG, int(signal.SIGKILL))):
-        if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "prctl refused")
+    if libc.prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl refused")
+    end_with_parent()
     # An empty network namespace. Root may have one, others by way of a user namespace, some containers allow neither.
     with contextlib.suppress(OSError):
         if libc.unshare(CLONE_NEWNET) != 0:
