@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from media_inference.models.alignment import SIDE, TEMPLATE, align, similarity
+from media_inference.models.alignment import SIDE, TEMPLATE, align, residual, similarity
 from media_inference.models.kinds import Pixels
+from media_inference.models.pixels import resize
+from media_inference.models.yunet import YuNet
 from tests.stands.model_files import load_yunet
 from tests.stands.pictures import around, enlarged, picture
 
@@ -19,9 +21,13 @@ FACES = ["astronaut.png", "biden_1.jpg", "obama_1.jpg", "obama_1_240p.jpg", "oba
 
 
 @pytest.fixture(scope="module")
-def photos(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Photo]:
+def yunet(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> YuNet:
+    return load_yunet(tmp_path_factory.mktemp("models"), shared)
+
+
+@pytest.fixture(scope="module")
+def photos(shared: Path, yunet: YuNet) -> dict[str, Photo]:
     """The surest face of each photo, with what is around it, and its landmarks."""
-    yunet = load_yunet(tmp_path_factory.mktemp("models"), shared)
     pictures = {name: picture(shared / "photos" / name) for name in FACES}
     return {name: around(pixels, yunet.detect(pixels)[0].landmarks, 1.5) for name, pixels in pictures.items()}
 
@@ -36,6 +42,33 @@ def umeyama(points: NDArray[np.float32]) -> Matrix:
     rotation = u @ np.diag(mirror) @ vt
     scale = (singular * mirror).sum() / ((source - source_mean) ** 2).sum(axis=1).mean()
     return np.column_stack([scale * rotation, target_mean - scale * rotation @ source_mean])
+
+
+def test_a_face_of_120_pixels_lies_within_three_pixels_of_the_template_in_most_places(
+    yunet: YuNet, photos: dict[str, Photo], shared: Path
+) -> None:
+    """The residual of one face goes from 2 to 3 and more with its place on the network's grid of 32 pixels.
+
+    Measured in 16 places, at most 3 in: astronaut 8, biden_1 16, obama_1 12, obama_1_240p 15, obama_2 15,
+    obama_and_biden 14 or 16. A single place proves nothing; at a height of 140 pixels it is seven to sixteen.
+    """
+    near = {}
+    for name, (pixels, _) in photos.items():
+        height = yunet.detect(picture(shared / "photos" / name))[0].box[3]
+        small = resize(pixels, *(round(120 / height * side) for side in pixels.shape[1::-1]))
+        found = [_seen_at(yunet, small, (8 * right, 8 * down)) for right in range(4) for down in range(4)]
+        near[name] = sum(residual(face) <= 3 for face in found)
+        assert min(residual(face[[1, 0, 2, 3, 4]]) for face in found) > 10, name
+
+    assert min(near.values()) >= 7, near
+    assert sum(near.values()) >= 75, near
+
+
+def _seen_at(yunet: YuNet, pixels: Pixels, place: tuple[int, int]) -> NDArray[np.float32]:
+    """The landmarks of the surest face of a picture that lies at (x, y) on the canvas."""
+    canvas = np.zeros((640, 640, 3), np.uint8)
+    canvas[place[1] : place[1] + pixels.shape[0], place[0] : place[0] + pixels.shape[1]] = pixels
+    return yunet.detect(canvas)[0].landmarks
 
 
 @pytest.mark.parametrize("name", FACES)
