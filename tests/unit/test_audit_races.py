@@ -10,14 +10,14 @@ from media_inference.audit.files import FileCheck
 from media_inference.audit.leftovers import LeftoverCheck
 from media_inference.audit.point_mending import OutboxMending
 from media_inference.jobs.job import JobStatus
-from media_inference.jobs.outcome import PointId
+from media_inference.jobs.outcome import Embedding, EmbeddingSet, Findings, PointId
 from media_inference.queue.inventory import Inventory
 from media_inference.queue.repairs import Repairs
 from media_inference.queue.rules import Rules
 from media_inference.tasks.catalog import TASKS
 from media_inference.vectors.edge_store import EdgeStore
 from media_inference.vectors.store import FACES, Point
-from tests.stands.archive import Archive, kinds
+from tests.stands.archive import MODEL, Archive, kinds, unit_vector
 
 
 class OvertakenStore(EdgeStore):
@@ -152,3 +152,19 @@ def test_a_job_that_runs_again_is_not_completed_by_an_older_outcome(archive: Arc
     archive.publish()
     assert archive.status(job.job_id) is JobStatus.PROCESSING
     assert archive.queue.renew(claim)
+
+
+def test_a_job_that_ran_again_is_completed_by_its_own_outcome_alone(archive: Archive) -> None:
+    ((job,),) = list(Inventory(archive.engine).settled_jobs())
+    repairs = Repairs(archive.engine)
+    repairs.publish_again([1])
+    repairs.run_again([job.job_id])
+    claim = archive.queue.claim("worker-2")
+    assert claim is not None
+    embedding = Embedding(7000, unit_vector(99), {})
+    archive.settle(claim, Findings({}, EmbeddingSet(FACES, MODEL, (embedding,)), (), MODEL))
+    older, newer = archive.outbox.waiting(10)
+    archive.outbox.acknowledge(older)
+    assert archive.status(job.job_id) is JobStatus.PROCESSING, "its new vectors are not searchable yet"
+    archive.outbox.acknowledge(newer)
+    assert archive.status(job.job_id) is JobStatus.COMPLETED

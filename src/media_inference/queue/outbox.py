@@ -140,11 +140,16 @@ class Outbox:
             self._forget_replaced(tx, entry)
             completed = tx.execute(
                 jobs.update()
-                .where(jobs.c.job_id == entry.job_id, jobs.c.status == JobStatus.PROCESSING, ~_is_worked_on())
+                .where(
+                    jobs.c.job_id == entry.job_id,
+                    jobs.c.status == JobStatus.PROCESSING,
+                    ~_is_worked_on(),
+                    ~_has_a_newer_set(entry),
+                )
                 .values(status=JobStatus.COMPLETED, completed_at=now)
                 .returning(*SUBJECT, jobs.c.attempts)
             ).one_or_none()
-            if completed is not None:  # else it was deleted, or is acknowledged for the second time
+            if completed is not None:  # else it was deleted, ran again, or is acknowledged for the second time
                 add_event(tx, EventType.COMPLETED, completed, now, attempt=completed.attempts)
             failpoint(Failpoint.ACKNOWLEDGE_BEFORE_COMMIT, entry.media_store_id)
         failpoint(Failpoint.ACKNOWLEDGE_AFTER_COMMIT, entry.media_store_id)
@@ -162,6 +167,16 @@ class Outbox:
 def _is_worked_on() -> sa.ColumnElement[bool]:
     """A job that runs again is completed by its new outcome, not by an entry of the old one."""
     return sa.exists().where(queue.c.job_id == jobs.c.job_id)
+
+
+def _has_a_newer_set(entry: OutboxEntry) -> sa.ColumnElement[bool]:
+    """The same once it has that outcome: vectors that are still on their way are not searchable yet."""
+    return sa.exists().where(
+        *_of_same_item(entry),
+        embedding_sets.c.job_id == entry.job_id,
+        embedding_sets.c.set_id > entry.set_id,
+        embedding_sets.c.published_at.is_(None),
+    )
 
 
 def _of_same_item(entry: OutboxEntry) -> tuple[sa.ColumnElement[bool], ...]:
