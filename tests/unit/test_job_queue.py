@@ -154,6 +154,26 @@ def test_a_lost_lease_changes_nothing(
     assert jobs.settle(held, FOUND_NOTHING, nothing)
 
 
+@pytest.mark.parametrize("act", ["settle", "fail", "retry", "release"])
+def test_an_attempt_that_lost_its_lease_is_counted_once_however_it_ends(
+    act: str, jobs: JobQueue, engine: sa.Engine, submit: Submit
+) -> None:
+    submit()
+    lost = take(jobs, "first")
+    jobs.charge_worker("first")
+    jobs.renew(lost)
+    outcomes = {
+        "settle": lambda claim: jobs.settle(claim, FOUND_NOTHING, nothing),
+        "fail": lambda claim: jobs.fail(claim, PermanentError(ErrorCode.IMAGE_CORRUPT, "x")),
+        "retry": lambda claim: jobs.retry(claim, NETWORK_GONE, 0.0),
+        "release": lambda claim: jobs.release(claim),
+    }
+    assert not outcomes[act](lost)
+    assert outcomes[act](take(jobs, "second"))
+    engine.dispose()
+    assert JobRecords(engine).statistics().attempts_dropped == 1
+
+
 def test_files_that_cannot_be_put_in_place_leave_the_job_unsettled(
     jobs: JobQueue, engine: sa.Engine, submit: Submit
 ) -> None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from media_inference.api.openapi import ends_in
@@ -43,7 +43,7 @@ def get_metrics(services: Serving) -> PlainTextResponse:
 
 
 class ServiceCollector(Collector):
-    """All metrics of one moment. They are gauges: what is counted can be removed again by a cleanup.
+    """All metrics of one moment. Nearly all are gauges: what is counted can be removed again by a cleanup.
 
     `collect` raises `DatabaseUnavailable`; a vector store that is away only leaves its own metric without values.
     """
@@ -95,6 +95,8 @@ def _queue(counted: QueueStatistics, services: Services) -> Iterator[Metric]:
     yield _gauge("queue_jobs", "Jobs that wait to be claimed", depth, "priority")
     oldest = (counted.oldest_waiting_ms or 0) / 1000
     yield _gauge("queue_oldest_seconds", "Age of the oldest job that waits, 0 when none does", {(): oldest})
+    meaning = "Attempts that ended without effect, their job deleted or taken from them."
+    yield CounterMetricFamily(PREFIX + "attempts_dropped", meaning, value=counted.attempts_dropped)
 
 
 def _workers(alive: Sequence[WorkerRecord]) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from media_inference.errors import JobError
 from media_inference.jobs.event import EventType
 from media_inference.jobs.job import Claim, JobFailure, JobStatus
+from media_inference.queue.counters import CounterName, count_one
 from media_inference.queue.events import Subject, add_event
 from media_inference.queue.tables import jobs, queue
 
@@ -18,8 +19,20 @@ def held(claim: Claim) -> sa.ColumnElement[bool]:
 
 
 def take_back(tx: sa.Connection, claim: Claim) -> bool:
-    """Removes the job from the queue if the claim still holds."""
-    return tx.execute(queue.delete().where(held(claim))).rowcount == 1
+    """Removes the job from the queue if the claim still holds; counts an attempt that is dropped if not."""
+    return _by_its_holder(tx, queue.delete().where(held(claim)))
+
+
+def put_back(tx: sa.Connection, claim: Claim, available_at: int) -> bool:
+    """Makes the job claimable again, at its old place, if the claim still holds; counts as `take_back` does."""
+    return _by_its_holder(tx, freed(held(claim), available_at))
+
+
+def _by_its_holder(tx: sa.Connection, change: sa.Update | sa.Delete) -> bool:
+    done = tx.execute(change).rowcount == 1
+    if not done:
+        count_one(tx, CounterName.ATTEMPTS_DROPPED)
+    return done
 
 
 def freed(which: sa.ColumnElement[bool], available_at: int = 0) -> sa.Update:

@@ -30,6 +30,7 @@ from media_inference.queue.changes import (
     held,
     mark_failed,
     no_error,
+    put_back,
     take_back,
     uncharged,
     waiting_jobs,
@@ -184,7 +185,7 @@ class JobQueue:
     def retry(self, claim: Claim, error: JobError, delay: float) -> bool:
         """Puts the job back at its old place, to be claimed after ``delay`` seconds; counts a failure."""
         with writing(self._engine) as tx:
-            if tx.execute(freed(held(claim), available_at=self._clock() + int(delay * 1000))).rowcount == 0:
+            if not put_back(tx, claim, available_at=self._clock() + int(delay * 1000)):
                 return False
             tx.execute(
                 jobs.update()
@@ -198,7 +199,7 @@ class JobQueue:
     def release(self, claim: Claim, delay: float = 0.0) -> bool:
         """Puts the job back at its old place as if this attempt had not been, to be claimed after ``delay`` seconds."""
         with writing(self._engine) as tx:
-            if tx.execute(freed(held(claim), available_at=self._clock() + int(delay * 1000))).rowcount == 0:
+            if not put_back(tx, claim, available_at=self._clock() + int(delay * 1000)):
                 return False
             tx.execute(uncharged([claim.job_id]))
         return True

@@ -10,6 +10,7 @@ from media_inference.errors import ErrorCode
 from media_inference.jobs.event import EventType
 from media_inference.jobs.job import Job, JobFailure, JobStatus
 from media_inference.queue.clock import Clock, wall_clock
+from media_inference.queue.counters import CounterName, counted
 from media_inference.queue.engine import reading, writing
 from media_inference.queue.events import SUBJECT, add_events
 from media_inference.queue.sync import SyncStatus
@@ -23,7 +24,7 @@ _CLEANUP_BATCH = 500
 class QueueStatistics:
     """What the database knows about the work. ``jobs``: by status and task type.
 
-    ``oldest_waiting_ms``: age of the oldest claimable job.
+    ``oldest_waiting_ms``: age of the oldest claimable job. ``attempts_dropped``: since the database was made.
     """
 
     jobs: dict[tuple[str, str], int]
@@ -33,6 +34,7 @@ class QueueStatistics:
     oldest_waiting_ms: int | None
     unpublished: int
     artifact_bytes: int
+    attempts_dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class JobRecords:
             )
             unpublished = tx.scalar(sa.select(sa.func.count()).select_from(outbox)) or 0
             stored = tx.scalar(sa.select(sa.func.sum(jobs.c.artifact_bytes))) or 0
+            dropped = counted(tx, CounterName.ATTEMPTS_DROPPED)
         return QueueStatistics(
             jobs={(status, task): count for status, task, count in by_kind},
             jobs_by_status={status: _sum(by_kind, 0, status) for status in JobStatus},
@@ -87,6 +90,7 @@ class JobRecords:
             oldest_waiting_ms=None if oldest is None else max(0, self._clock() - oldest),
             unpublished=unpublished,
             artifact_bytes=stored,
+            attempts_dropped=dropped,
         )
 
     def models(self) -> dict[str, str]:

@@ -156,6 +156,13 @@ outages = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
 )
 
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
 # What happened to jobs. No foreign key: an event outlives its job.
 events = sa.Table(
     "events",

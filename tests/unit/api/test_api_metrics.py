@@ -33,7 +33,7 @@ def scrape(client: TestClient) -> Numbers:
     assert answer.status_code == 200, answer.text
     numbers: Numbers = {}
     for family in text_string_to_metric_families(answer.text):
-        assert family.type == "gauge"
+        assert family.type == ("counter" if family.name.endswith("_dropped") else "gauge")
         of = numbers.setdefault(family.name.removeprefix("media_inference_"), {})
         for sample in family.samples:
             assert tuple(sample.labels.values()) not in of
@@ -43,13 +43,14 @@ def scrape(client: TestClient) -> Numbers:
 
 @pytest.fixture
 def busy(services: Services, complete: Complete) -> Services:
-    """Jobs in every state, workers on two devices, an outage, and a vector."""
+    """Jobs in every state, an attempt that was dropped, workers on two devices, an outage, and a vector."""
     services.queue.submit(NewJob(TASK, "1", 5))
     complete({"face_count": 0}, {"faces/0.jpg": b"12345"})
     services.queue.submit(NewJob(TASK, "2", 5))
     claim = services.queue.claim("worker-1")
     assert claim is not None
-    services.queue.fail(claim, PermanentError(ErrorCode.IMAGE_CORRUPT, "cut short"))
+    for _ in range(2):  # the second finds the job taken from it
+        services.queue.fail(claim, PermanentError(ErrorCode.IMAGE_CORRUPT, "cut short"))
     for priority in (5, 5, 9):
         services.queue.submit(NewJob("image_embedding", "3", priority))
     models = {"image_embedder": "gabor-512", "face_detector": "mtcnn"}
@@ -73,6 +74,7 @@ def test_the_metrics_tell_what_the_database_knows(busy: Services, stranger: Test
     assert numbers["outage"] == {("media_store",): 1, ("vector_store",): 0, ("storage",): 0}
     assert numbers["points"] == {("image_embeddings",): 0, ("faces",): 1}
     assert numbers["artifact_bytes"] == {(): 5}
+    assert numbers["attempts_dropped"] == {(): 1}
     assert numbers["build_info"] == {("1.2.3",): 1}
     assert numbers["outbox_entries"] == {(): 0}
     assert numbers["reports"] == {("pending",): 0, ("synced",): 0, ("failed",): 0}
@@ -83,6 +85,7 @@ def test_an_idle_service_has_every_number_to_alert_on(services: Services, strang
     assert numbers["jobs"] == {(status, task): 0 for task in services.task_types for status in JobStatus}
     assert numbers["queue_jobs"] == {(str(priority),): 0 for priority in range(11)}
     assert numbers["queue_oldest_seconds"] == {(): 0}
+    assert numbers["attempts_dropped"] == {(): 0}
     assert numbers["workers"] == {("none",): 0}
 
 
@@ -130,12 +133,14 @@ def test_no_id_of_a_job_photo_or_worker_is_told(busy: Services, stranger: TestCl
 def test_the_table_of_metrics_is_what_is_told(busy: Services, stranger: TestClient) -> None:
     rows = table(document("docs/metrics.md"), "metric", "labels", "means")
     told = {
-        family.name: sorted({name for sample in family.samples for name in sample.labels})
+        family.name + "_total" * (family.type == "counter"): sorted(
+            {name for sample in family.samples for name in sample.labels}
+        )
         for family in text_string_to_metric_families(stranger.get("/metrics").text)
     }
     assert {metric: [] if labels == "-" else sorted(labels.split(", ")) for metric, labels, _ in rows} == told
     assert [metric for metric, *_ in rows] == list(told)
-    assert not [metric for metric in told if metric.endswith(("_total", "_ms"))]
+    assert not [metric for metric in told if metric.endswith("_ms")]
 
 
 def test_the_document_describes_the_metrics(stranger: TestClient) -> None:
