@@ -1,6 +1,7 @@
 """A backup is whole or not there, brings everything back, and is refused when it is damaged."""
 
 import json
+import os
 import shutil
 import stat
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from media_inference.artifacts.shelf import Shelf
 from media_inference.audit.rebuild import rebuild_points
 from media_inference.backup.manifest import Manifest
 from media_inference.backup.places import Places
@@ -20,6 +22,7 @@ from media_inference.queue.inventory import Inventory
 from media_inference.queue.snapshot import LiveDatabase
 from media_inference.vectors.edge_store import EdgeStore
 from tests.stands.archive import Archive, edge_archive, kinds
+from tests.stands.synced import watch_syncs
 
 KEYS = ("public_key.pem", "private_key.pem")
 
@@ -234,3 +237,28 @@ def test_writers_go_on_while_a_backup_is_made_and_what_was_acknowledged_before_i
     finally:
         stop.set()
         writer.join()
+
+
+def test_a_backup_that_is_said_to_be_there_is_on_disk(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = watch_syncs(monkeypatch)
+    back_up(archive, tmp_path / "backup")
+    names = {path.name for path in synced if path.parent.name == ".backup.partial"}
+    assert {"SHA256SUMS", "manifest.json", "jobs", "media"} <= names
+    assert synced[-1] == tmp_path, "the name of the backup itself comes last"
+
+
+def test_a_file_that_is_gone_when_the_backup_comes_to_it_is_no_error(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf, walk = Shelf(archive.folder / "jobs"), os.walk
+    job_id = next(iter(shelf.jobs()))
+
+    def overtaken(place: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        seen = list(walk(place))
+        shutil.rmtree(place)
+        yield from seen
+
+    monkeypatch.setattr(os, "walk", overtaken)
+    assert shelf.sizes(job_id) == {}

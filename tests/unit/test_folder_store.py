@@ -19,6 +19,7 @@ from media_inference.media.catalog import open_media_store
 from media_inference.media.folder_inbox import ABANDONED_AFTER_SECONDS, FolderInbox
 from media_inference.media.folder_store import FolderStore
 from media_inference.media.store_kind import StoreOptions
+from tests.stands.synced import watch_syncs
 
 NOBODY = 65534
 
@@ -179,3 +180,9 @@ def test_the_api_process_loads_neither_numpy_nor_an_image_library() -> None:
     )
     found = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
     assert found.stdout == "[]\n"
+
+
+def test_the_folder_of_the_first_upload_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = watch_syncs(monkeypatch)
+    FolderInbox(tmp_path / "media").add(io.BytesIO(b"photo"))
+    assert {tmp_path, tmp_path / "media"} <= set(synced)

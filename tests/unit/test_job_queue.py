@@ -166,7 +166,7 @@ def test_an_attempt_that_lost_its_lease_is_counted_once_however_it_ends(
         "settle": lambda claim: jobs.settle(claim, FOUND_NOTHING, nothing),
         "fail": lambda claim: jobs.fail(claim, PermanentError(ErrorCode.IMAGE_CORRUPT, "x")),
         "retry": lambda claim: jobs.retry(claim, NETWORK_GONE, 0.0),
-        "release": lambda claim: jobs.release(claim),
+        "release": jobs.release,
     }
     assert not outcomes[act](lost)
     assert outcomes[act](take(jobs, "second"))

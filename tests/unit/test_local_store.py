@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from media_inference.artifacts.local_store import LocalStore
+from media_inference.artifacts.shelf import Shelf
 from media_inference.errors import CannotStart
 from media_inference.jobs.outcome import Artifact
+from tests.stands.synced import watch_syncs
 
 JOB, OTHER = "550e8400-e29b-41d4-a716-446655440000", "550e8400-e29b-41d4-a716-446655440001"
 CROP = Artifact("faces/0.jpg", b"crop")
@@ -113,3 +115,19 @@ def test_what_a_crash_during_the_promotion_left_is_swept(tmp_path: Path) -> None
     age(tmp_path / ".staging" / "attempt.older", 7200)
     assert store.sweep(3600, set) == 1
     assert list((tmp_path / ".staging").iterdir()) == []
+
+
+def test_the_folders_on_the_way_to_a_result_are_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = watch_syncs(monkeypatch)
+    LocalStore(tmp_path / "inference" / "jobs")
+    assert {tmp_path, tmp_path / "inference", tmp_path / "inference" / "jobs"} <= set(synced)
+    synced.clear()
+    LocalStore(tmp_path / "inference" / "jobs")
+    assert synced == [], "nothing is new"
+
+
+def test_a_file_that_is_mended_is_on_disk_with_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    LocalStore(tmp_path)
+    synced = watch_syncs(monkeypatch)
+    Shelf(tmp_path).replace(JOB, CROP.name, CROP.content)
+    assert {tmp_path, tmp_path / JOB, tmp_path / JOB / "faces"} <= set(synced)

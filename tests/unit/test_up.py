@@ -9,11 +9,13 @@ import pytest
 
 from media_inference.errors import CannotStart
 from media_inference.processes.api_server import ApiServer
-from media_inference.processes.database import open_database
+from media_inference.processes.database import make_data_folder, open_database
+from media_inference.processes.publishing import PublishedElsewhere, sole_publisher
 from media_inference.processes.up import run_up
 from media_inference.queue.wake import Wake
 from media_inference.settings import Settings, load_settings
 from tests.stands.running_service import BUILT_IN
+from tests.stands.synced import watch_syncs
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 BUILT_IN_MODELS = {name.lower(): model for name, model in BUILT_IN.items()}
@@ -54,3 +56,18 @@ def test_the_token_of_a_new_key_pair_is_printed_even_if_the_port_is_taken(
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(CannotStart, match="can't listen"):
         run_up(settings, "127.0.0.1", taken.getsockname()[1], 1)
     assert capsys.readouterr().out.count(".") == 2
+
+
+def test_two_names_of_one_database_have_one_publisher(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    database, link = tmp_path / "data" / "inference.db", tmp_path / "link.db"
+    database.touch()
+    link.symlink_to(database)
+    with sole_publisher(database), pytest.raises(PublishedElsewhere), sole_publisher(link):
+        pass
+
+
+def test_a_new_data_folder_is_on_disk_before_anything_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = watch_syncs(monkeypatch)
+    make_data_folder(load_settings(database_dir=tmp_path / "photos" / "data", _env_file=None))
+    assert synced == [tmp_path / "photos", tmp_path]

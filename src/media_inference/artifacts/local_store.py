@@ -35,7 +35,7 @@ class LocalStore:
         self._folder = folder
         self._staging = folder / STAGING
         try:
-            self._staging.mkdir(parents=True, exist_ok=True)
+            make_folder(self._staging)
         except OSError as error:
             raise CannotStart(f"the folder {folder} for result files can't be written: {error.strerror}") from error
 
@@ -146,6 +146,14 @@ def write_synced(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those above it that are missing; their names are on disk on return."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync_folder(folder.parent)
 
 
 def sync_folder(path: Path) -> None:

@@ -2,11 +2,20 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from media_inference.artifacts.local_store import JOB_ID, STAGING, disk_errors_mapped, sync_folder, write_synced
+from media_inference.artifacts.local_store import (
+    JOB_ID,
+    STAGING,
+    disk_errors_mapped,
+    make_folder,
+    sync_folder,
+    write_synced,
+)
 
 
 class Shelf:
@@ -35,8 +44,10 @@ class Shelf:
             for folder, _, names in os.walk(place):
                 for name in names:
                     path = Path(folder, name)
-                    size = path.lstat().st_size if path.is_file() and not path.is_symlink() else -1
-                    sizes[path.relative_to(place).as_posix()] = size
+                    with suppress(FileNotFoundError):  # its job is being deleted
+                        found = path.lstat()
+                        size = found.st_size if stat.S_ISREG(found.st_mode) else -1
+                        sizes[path.relative_to(place).as_posix()] = size
         return sizes
 
     def path(self, job_id: str, name: str) -> Path:
@@ -55,7 +66,7 @@ class Shelf:
         """Puts a file in place, whole and synced."""
         place, fresh = self.path(job_id, name), self._staging / f"{uuid4()}.fresh"
         with disk_errors_mapped():
-            place.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(place.parent)
             write_synced(fresh, content)
             fresh.replace(place)
             sync_folder(place.parent)

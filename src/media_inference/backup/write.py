@@ -5,12 +5,14 @@ were put in place before their job was settled, and are never changed afterwards
 deleted from the copy too. Vectors are not copied: the database has them.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from media_inference.artifacts.local_store import write_synced
 from media_inference.artifacts.shelf import Shelf
 from media_inference.backup.hashed import hash_of, link_or_copy, sync_tree
 from media_inference.backup.manifest import DATABASE, JOBS, KEYS, MANIFEST, MEDIA, SUMS, Manifest
@@ -48,6 +50,8 @@ class BackupWriter:
                 self._add_media(folder, sums)
                 self._add_keys(folder, sums)
                 self._note(folder, folder / DATABASE, hash_of(folder / DATABASE), sums)
+                sums.flush()
+                os.fsync(sums.fileno())
             manifest = Manifest(
                 version=self._version,
                 revision=revision,
@@ -58,7 +62,7 @@ class BackupWriter:
                 bytes=self._bytes,
                 sums=hash_of(folder / SUMS),
             )
-            (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            write_synced(folder / MANIFEST, f"{manifest.model_dump_json(indent=2)}\n".encode())
         return manifest
 
     def _add_jobs(self, copied: DatabaseCopy, folder: Path, sums: TextIO) -> None:

@@ -33,7 +33,9 @@ class FolderInbox(FolderStore):
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         super().__init__(folder, max_bytes)
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _sync(folder.parent)
         self._sweep()
         self._last = max(self._numbers(), default=0)
 
@@ -45,7 +47,7 @@ class FolderInbox(FolderStore):
                 failpoint(Failpoint.ADD_MEDIA_BEFORE_LINK)
                 number = self._link(path)
                 failpoint(Failpoint.ADD_MEDIA_AFTER_LINK)
-            self._sync_folder()
+            _sync(self._folder)
         except OSError as error:
             raise _explain(error) from error
         return str(number)
@@ -80,13 +82,6 @@ class FolderInbox(FolderStore):
                 return number
         raise AssertionError
 
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
     def _numbers(self) -> Iterator[int]:
         for name in (entry.name for entry in self._folder.iterdir()):
             if name.isascii() and name.isdecimal() and len(name) <= 13 and int(name) <= HIGHEST_NUMBER:
@@ -98,6 +93,15 @@ class FolderInbox(FolderStore):
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < before:
                     path.unlink()
+
+
+def _sync(folder: Path) -> None:
+    """Makes the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _explain(error: OSError) -> TransientError:

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from media_inference.artifacts.local_store import make_folder
 from media_inference.errors import CannotStart, DatabaseUnavailable
 from media_inference.queue.engine import open_engine
 from media_inference.queue.migrate import database_revision, newest_revision
@@ -13,7 +14,7 @@ from media_inference.settings import Settings
 def make_data_folder(settings: Settings) -> None:
     """Creates the folder that everything is kept in; raises `CannotStart`."""
     try:
-        settings.database_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(settings.database_dir)
     except OSError as error:
         raise CannotStart(f"DATABASE_DIR: {settings.database_dir} can't be created ({error.strerror})") from None
 

@@ -17,7 +17,8 @@ class PublishedElsewhere(CannotStart):
 def sole_publisher(database: Path) -> Iterator[None]:
     """Keeps every other publisher of this database file out until the block ends. Raises `CannotStart`."""
     try:
-        descriptor = hold(database.with_name(f"{database.name}.publisher"))
+        file = database.resolve()  # SQLite follows links too: two names of one database have one publisher
+        descriptor = hold(file.with_name(f"{file.name}.publisher"))
     except BlockingIOError:
         raise PublishedElsewhere(
             f"the database {database} is in use by another process that publishes from it: stop that one, "
