@@ -162,7 +162,7 @@ def test_an_attempt_that_lost_its_lease_is_counted_once_however_it_ends(
     lost = take(jobs, "first")
     jobs.charge_worker("first")
     jobs.renew(lost)
-    outcomes = {
+    outcomes: dict[str, Callable[[Claim], bool]] = {
         "settle": lambda claim: jobs.settle(claim, FOUND_NOTHING, nothing),
         "fail": lambda claim: jobs.fail(claim, PermanentError(ErrorCode.IMAGE_CORRUPT, "x")),
         "retry": lambda claim: jobs.retry(claim, NETWORK_GONE, 0.0),
