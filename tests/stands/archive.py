@@ -16,12 +16,13 @@ from media_inference.audit.leftovers import LeftoverCheck
 from media_inference.audit.point_mending import DirectMending, OutboxMending
 from media_inference.audit.points import PointCheck
 from media_inference.audit.report import Report, audit
-from media_inference.audit.tables import check_tables
+from media_inference.audit.tables import check_events, check_tables
 from media_inference.jobs.job import Claim, JobStatus, NewJob
 from media_inference.jobs.outcome import Artifact, Embedding, EmbeddingSet, Findings, Vector
 from media_inference.media.jpeg import encode_jpeg
 from media_inference.publisher.vectors import VectorPublisher
 from media_inference.queue.engine import open_engine
+from media_inference.queue.events import EventLog
 from media_inference.queue.inventory import Inventory
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
@@ -116,27 +117,39 @@ class Archive:
         inventory, repairs, shelf = Inventory(self.engine), Repairs(self.engine), Shelf(self.folder / "jobs")
         mending = DirectMending(self.vectors) if self.alone else OutboxMending(self.vectors, inventory, repairs)
         promises = {task.type: task.files for task in TASKS.values() if task.files is not None}
+        rules = Rules(self.engine, uploads=self.uploads)
         checks: dict[str, Check] = {
-            "tables": lambda: check_tables(Rules(self.engine, uploads=self.uploads)),
+            "tables": lambda: check_tables(rules),
             "files": FileCheck(inventory, shelf, promises, repairs),
             "leftovers": LeftoverCheck(inventory, shelf, self.files, lambda: None),
             "vectors": PointCheck(inventory, self.vectors, mending, repairs),
+            "events": lambda: check_events(rules),
         }
         return audit(checks, fix=fix)
 
-    def sql(self, statement: str, *values: object) -> None:
-        """Changes the database as nothing in the product would, foreign keys unchecked."""
+    def sql(self, statement: str, *values: object) -> list[Any]:
+        """Changes the database as nothing in the product would, foreign keys unchecked; returns rows, if any."""
         with self.engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
             driver.execute("PRAGMA foreign_keys=OFF")
-            driver.execute(statement, values)
+            rows = driver.execute(statement, values).fetchall()
             driver.execute("PRAGMA foreign_keys=ON")
+        return list(rows)
 
     def status(self, job_id: str) -> JobStatus:
         """What a job that exists is at."""
         job = self.records.get(job_id)
         assert job is not None, job_id
         return job.status
+
+    def story(self, job_id: str) -> str:
+        """A job's events in short: ``queued started1 completed1``."""
+        told = EventLog(self.engine).of_job(job_id, 0).events
+        return " ".join(f"{event.type}{event.data.get('attempt', '')}" for event in told)
+
+    def newest_event(self) -> int:
+        """Its id."""
+        return EventLog(self.engine).newest()
 
     def path(self, job_id: str, name: str) -> Path:
         """Where a file of a job lies."""

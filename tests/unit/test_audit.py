@@ -116,7 +116,10 @@ RESTORED: dict[str, tuple[Damage, list[str]]] = {
         ["collection_unknown"],
     ),
     "a settled job that was never completed": (
-        lambda a, image, _f: a.sql("UPDATE jobs SET status = 'processing' WHERE job_id = ?", image),
+        lambda a, image, _f: (
+            a.sql("UPDATE jobs SET status = 'processing' WHERE job_id = ?", image),
+            a.sql("DELETE FROM events WHERE job_id = ? AND type = 'completed'", image),
+        ),
         ["job_not_completed"],
     ),
     "a set that was replaced": (
@@ -220,6 +223,15 @@ def test_a_job_completed_before_its_vectors_were_published_is_so_no_longer(archi
     archive.publish()
     assert archive.status(job_id) is JobStatus.COMPLETED
     assert kinds(archive.audit()) == []
+
+
+def test_a_job_whose_end_was_told_and_not_kept_is_completed_and_told_once(archive: Archive) -> None:
+    image, _ = fill(archive)
+    archive.sql("UPDATE jobs SET status = 'processing', completed_at = NULL WHERE job_id = ?", image)
+    assert kinds(archive.audit()) == ["end_told_too_early", "job_not_completed"]
+    assert kinds(archive.audit(fix=True)) == ["job_not_completed"]
+    assert kinds(archive.audit()) == []
+    assert archive.story(image) == "queued started1 completed1"
 
 
 def test_files_of_a_job_that_failed_are_removed(archive: Archive) -> None:

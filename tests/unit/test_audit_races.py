@@ -125,7 +125,7 @@ def test_a_row_that_was_put_right_meanwhile_is_left_alone(archive: Archive) -> N
     job_id = archive.embed_faces("8", faces=1)
     archive.sql("DELETE FROM outbox")
     rules = Rules(archive.engine)
-    (rule,) = (rule for rule in rules.all if rule.name == "set_not_in_outbox")
+    (rule,) = (rule for rule in rules.of_jobs if rule.name == "set_not_in_outbox")
     ((set_id,),) = list(rules.broken(rule))
     archive.sql("UPDATE embedding_sets SET published_at = 1 WHERE set_id = ?", set_id)
     rules.mend(rule, [set_id])

@@ -17,7 +17,9 @@ from media_inference.backup.places import Places
 from media_inference.backup.restore import restore
 from media_inference.backup.write import BackupWriter
 from media_inference.errors import CannotStart
+from media_inference.jobs.event import EventType
 from media_inference.jobs.job import JobStatus, NewJob
+from media_inference.queue.events import EventLog, Gap
 from media_inference.queue.inventory import Inventory
 from media_inference.queue.snapshot import LiveDatabase
 from media_inference.vectors.edge_store import EdgeStore
@@ -98,6 +100,38 @@ def test_a_job_that_was_at_work_goes_back_uncharged_and_can_be_claimed(archive: 
     claim = restored.queue.claim("worker-9")
     assert claim is not None
     assert (claim.task_type, claim.attempt, claim.failures) == ("face_detection", 1, 0)
+    assert restored.queue.release(claim)
+    assert restored.queue.claim("worker-9") is not None
+    assert restored.story(claim.job_id) == "queued started1 queued started1"
+    restored.vectors.close()
+
+
+def test_a_reader_from_before_a_restore_is_told_so_however_late_it_comes(archive: Archive, tmp_path: Path) -> None:
+    back_up(archive, tmp_path / "backup")
+    seen = [archive.newest_event()]
+    for number in range(2):
+        restored = bring_back(tmp_path / "backup", tmp_path / f"restored-{number}")
+        log = EventLog(restored.engine)
+        while True:
+            pages = [log.page(after, 1) for after in (0, *seen)]
+            assert {page.gap for page in pages} == {Gap.TRIMMED}
+            assert {page.events[0].type for page in pages} == {EventType.QUEUED}
+            if log.newest() > seen[-1] + 30:
+                break
+            restored.queue.submit(NewJob("image_embedding", "1"))
+        seen.append(log.newest())
+        restored.vectors.close()
+
+
+def test_no_event_at_all_does_not_let_a_restored_log_give_out_an_old_id(archive: Archive, tmp_path: Path) -> None:
+    seen = archive.newest_event()
+    archive.sql("DELETE FROM events")
+    back_up(archive, tmp_path / "backup")
+    restored = bring_back(tmp_path / "backup", tmp_path / "restored")
+    restored.sql("DELETE FROM events")
+    for _ in range(seen + 1):
+        restored.queue.submit(NewJob("image_embedding", "1"))
+    assert EventLog(restored.engine).page(seen, 1).gap is Gap.TRIMMED
     restored.vectors.close()
 
 

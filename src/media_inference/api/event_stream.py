@@ -116,7 +116,7 @@ class EventStream(EventsResponse):
         page, opening = self._first, format_sse_event(retry=RETRY_MS, id=str(self._first.after))
         while True:
             await self._send(send, opening + self._encode(page))
-            if self._is_over or (self._job_id and any(event.type in LAST_WORDS for event in page.events)):
+            if self._is_over or (self._job_id and _ends(page)):
                 return
             following = await self._following(send, page.through, ends_at)
             if following is None:
@@ -162,6 +162,11 @@ class EventStream(EventsResponse):
         if page.gap is not None:
             blocks.insert(0, _block(page.after, RESET, {"reason": page.gap, "after": page.after}))
         return b"".join(blocks)
+
+
+def _ends(page: EventPage) -> bool:
+    """Whether a job's page leaves it over: behind its end, a repair may have let it begin another life."""
+    return bool(page.events) and page.events[-1].type in LAST_WORDS
 
 
 def _block(event_id: int, name: str, data: object) -> bytes:

@@ -9,9 +9,10 @@ from media_inference.jobs.job import JsonObject
 class EventType(StrEnum):
     """The closed list of what happens to a job.
 
-    A job has one ``queued``, one ``started`` for each attempt that counts, then ``completed`` or ``failed``, and one
-    ``deleted``, the last of all, when it is removed. A retry or a release has no event: the next ``started`` follows,
-    with the next number, or none if the attempt that was given back had told of that number already.
+    A life of a job has one ``queued``, one ``started`` for each attempt that counts, then ``completed`` or ``failed``;
+    ``deleted`` is the last of all, when it is removed. A retry or a release has no event: the next ``started`` follows,
+    with the next number, or none if the attempt that was given back had told of that number already. A job has one
+    life, and another when it is run again by a repair, or by a restore that finds it at work.
     """
 
     QUEUED = "queued"

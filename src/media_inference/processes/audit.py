@@ -16,7 +16,7 @@ from media_inference.audit.leftovers import LeftoverCheck
 from media_inference.audit.point_mending import DirectMending, OutboxMending, PointMending
 from media_inference.audit.points import PointCheck
 from media_inference.audit.report import MOST_SHOWN, Report, audit
-from media_inference.audit.tables import check_tables
+from media_inference.audit.tables import check_events, check_tables
 from media_inference.errors import CannotStart, DatabaseUnavailable, StoreInUse, TransientError
 from media_inference.processes.console import wide_console
 from media_inference.processes.database import open_database
@@ -65,10 +65,11 @@ def print_report(report: Report) -> None:
 
 def _checks(settings: Settings, engine: sa.Engine, vectors: VectorStore | None, *, alone: bool) -> dict[str, Check]:
     inventory, repairs = Inventory(engine), Repairs(engine)
+    rules = Rules(engine, uploads=settings.media_is_remote)
     shelf = Shelf(settings.storage_dir)
     promises = {task.type: task.files for task in TASKS.values() if task.files is not None}
     checks: dict[str, Check] = {
-        "the tables": partial(check_tables, Rules(engine, uploads=settings.media_is_remote)),
+        "the tables": partial(check_tables, rules),
         "the files": FileCheck(inventory, shelf, promises, repairs),
         "what was left behind": LeftoverCheck(
             inventory, shelf, LocalStore(settings.storage_dir), lambda: time.sleep(_BETWEEN_LOOKS)
@@ -77,6 +78,7 @@ def _checks(settings: Settings, engine: sa.Engine, vectors: VectorStore | None, 
     if vectors is not None:
         mending: PointMending = DirectMending(vectors) if alone else OutboxMending(vectors, inventory, repairs)
         checks["the vectors"] = PointCheck(inventory, vectors, mending, repairs)
+    checks["the events"] = partial(check_events, rules)
     return checks
 
 

@@ -67,13 +67,42 @@ def add_started(tx: sa.Connection, claim: Claim, at: int) -> None:
 
 
 def _was_told_of(tx: sa.Connection, claim: Claim) -> bool:
-    told = sa.select(events.c.data).where(events.c.job_id == claim.job_id, events.c.type == EventType.STARTED)
-    return any(data["attempt"] == claim.attempt for data in tx.scalars(told))
+    """In this life of the job: an earlier one may have told of the same number."""
+    of_job = sa.select(*events.c["type", "data"]).where(events.c.job_id == claim.job_id)
+    for event_type, data in tx.execute(of_job.order_by(events.c.event_id.desc())):
+        if event_type == EventType.QUEUED:
+            break
+        if event_type == EventType.STARTED and data["attempt"] == claim.attempt:
+            return True
+    return False
 
 
 def _row(event_type: EventType, job: Subject, at: int, more: JsonObject) -> JsonObject:
     data = {"task_type": job.task_type, "media_store_id": job.media_store_id, "priority": job.priority, **more}
     return {"type": event_type, "job_id": job.job_id, "at": at, "data": data}
+
+
+def last_told(tx: sa.Connection, job_id: str) -> EventType | None:
+    """The newest event of a job."""
+    newest = sa.select(events.c.type).where(events.c.job_id == job_id).order_by(events.c.event_id.desc()).limit(1)
+    told = tx.scalar(newest)
+    return None if told is None else EventType(told)
+
+
+def renumber(tx: sa.Connection, microseconds: int) -> None:
+    """Moves the ids of all events, and of those to come, behind every id that this database or a copy gave out.
+
+    ``microseconds``: since 1970 UTC; ids rise by less than one in each. Whoever comes back with an older id lies before
+    the oldest then, and is told so.
+    """
+    oldest, newest = _bounds(tx)
+    sequence = tx.exec_driver_sql(
+        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'"
+    ).scalar_one()
+    shift = max(microseconds, newest, sequence) + 1 - oldest
+    tx.execute(events.update().values(event_id=events.c.event_id + shift))
+    tx.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = 'events'")
+    tx.exec_driver_sql("INSERT INTO sqlite_sequence VALUES ('events', ?)", (max(newest, sequence) + shift,))
 
 
 class EventLog:

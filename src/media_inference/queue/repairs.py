@@ -1,12 +1,17 @@
-"""Changes that only a repair makes: a job runs again, a set is published again. Part of a writing transaction."""
+"""Changes that only a repair makes: a job runs again, a set is published again. Part of a writing transaction.
+
+A job that was over and is under way again begins another life: it is told of as `queued` once more.
+"""
 
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from media_inference.jobs.job import JobStatus
+from media_inference.jobs.event import LAST_WORDS, EventType
+from media_inference.jobs.job import FINISHED, JobStatus
 from media_inference.queue.clock import Clock, wall_clock
 from media_inference.queue.engine import writing
+from media_inference.queue.events import SUBJECT, add_event, add_events, last_told
 from media_inference.queue.outbox import VECTORS
 from media_inference.queue.tables import embedding_sets, jobs, outbox, queue
 
@@ -37,7 +42,7 @@ class Repairs:
             publish_again(tx, tx.scalars(there).all(), self._clock())
 
 
-def run_again(tx: sa.Connection, job_ids: Sequence[Id], _now: int) -> None:
+def run_again(tx: sa.Connection, job_ids: Sequence[Id], now: int) -> None:
     """Makes jobs pending, with all their tries before them; they go to the end of the queue."""
     tx.execute(
         jobs.update()
@@ -46,11 +51,35 @@ def run_again(tx: sa.Connection, job_ids: Sequence[Id], _now: int) -> None:
     )
     waiting = sa.select(*jobs.c["job_id", "priority"]).where(jobs.c.job_id.in_(job_ids)).order_by(jobs.c.created_at)
     tx.execute(queue.insert().from_select(["job_id", "priority"], waiting))
+    begin_another_life(tx, job_ids, now)
+
+
+def begin_another_life(tx: sa.Connection, job_ids: Sequence[Id], now: int) -> None:
+    """Tells of jobs as queued."""
+    subjects = sa.select(SUBJECT).where(jobs.c.job_id.in_(job_ids)).order_by(jobs.c.created_at)
+    add_events(tx, EventType.QUEUED, tx.execute(subjects).all(), now)
 
 
 def complete(tx: sa.Connection, job_ids: Sequence[Id], now: int) -> None:
     """Completes settled jobs."""
     tx.execute(jobs.update().where(jobs.c.job_id.in_(job_ids)).values(status=JobStatus.COMPLETED, completed_at=now))
+    untold = [job_id for job_id in job_ids if last_told(tx, job_id) not in LAST_WORDS]
+    tell_endings(tx, untold, now)
+
+
+def tell_endings(tx: sa.Connection, job_ids: Sequence[Id], now: int) -> None:
+    """Tells how jobs ended, if they did. It is told now, whenever it was: the log is in the order of its telling."""
+    ended = sa.select(jobs).where(jobs.c.job_id.in_(job_ids), jobs.c.status.in_(FINISHED)).order_by(jobs.c.completed_at)
+    for job in tx.execute(ended).all():
+        failure = {"code": job.error_code, "message": job.error_message, "retryable": job.error_retryable}
+        error = {"error": failure} if job.status == JobStatus.FAILED else {}
+        add_event(tx, EventType(job.status), job, now, attempt=job.attempts, **error)
+
+
+def tell_anew(tx: sa.Connection, job_ids: Sequence[Id], now: int) -> None:
+    """Takes nothing back that was told, and tells from the beginning how jobs stand."""
+    begin_another_life(tx, job_ids, now)
+    tell_endings(tx, job_ids, now)
 
 
 def publish_again(tx: sa.Connection, set_ids: Sequence[Id], now: int) -> None:

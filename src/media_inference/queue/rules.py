@@ -4,8 +4,7 @@ A look at the tables is one consistent view, so a row that breaks a rule is neve
 Mending takes the write lock and looks again first: what has changed meanwhile is left alone.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -13,39 +12,27 @@ from media_inference.jobs.job import JobStatus
 from media_inference.queue import sync
 from media_inference.queue.clock import Clock, wall_clock
 from media_inference.queue.engine import reading, writing
+from media_inference.queue.event_rules import EVENT_RULES
 from media_inference.queue.inventory import is_settled
-from media_inference.queue.repairs import complete, publish_again, run_again
+from media_inference.queue.repairs import begin_another_life, complete, publish_again, run_again
+from media_inference.queue.rule import Id, Rule
 from media_inference.queue.tables import collections, embedding_sets, embeddings, jobs, outbox, queue
 from media_inference.queue.tables import media_store_sync_status as reports
 
 _AT_ONCE = 500
 
-Id = str | int
-Mend = Callable[[sa.Connection, Sequence[Id], int], None]
-"""Mends rows by their ids within a writing transaction, at a time in milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """``broken`` selects the ids of rows that break it, as one column. ``what`` is wrong with them, in words.
-
-    ``remedy``: what ``mend`` does, in words; None where nothing in the database can help.
-    """
-
-    name: str
-    broken: sa.Select[Id]
-    what: str
-    remedy: str | None = None
-    mend: Mend | None = None
-
 
 class Rules:
-    """The rules on one database. ``uploads``: results are reported to the media store."""
+    """The rules on one database. ``uploads``: results are reported to the media store.
+
+    ``of_events``: how events agree with the jobs; mend the jobs first, for what is done to them is told.
+    """
 
     def __init__(self, engine: sa.Engine, clock: Clock = wall_clock, *, uploads: bool = False) -> None:
         self._engine = engine
         self._clock = clock
-        self.all = (*_RULES, _REPORT_MISSING) if uploads else _RULES
+        self.of_jobs = (*_RULES, _REPORT_MISSING) if uploads else _RULES
+        self.of_events = EVENT_RULES
 
     def broken(self, rule: Rule) -> Iterator[Sequence[Id]]:
         """The rows that break a rule, in pages by id."""
@@ -92,6 +79,7 @@ def _publish_first(tx: sa.Connection, ids: Sequence[Id], now: int) -> None:
     sets = sa.select(embedding_sets.c.set_id).where(embedding_sets.c.job_id.in_(ids), _UNPUBLISHED)
     tx.execute(jobs.update().where(jobs.c.job_id.in_(ids)).values(status=JobStatus.PROCESSING, completed_at=None))
     publish_again(tx, tx.scalars(sets).all(), now)
+    begin_another_life(tx, ids, now)
 
 
 def _enter_collections(tx: sa.Connection, ids: Sequence[Id], now: int) -> None:

@@ -1,5 +1,6 @@
 """A copy of the database as it is at one moment, and how a copy becomes a database again."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,11 +11,14 @@ from sqlalchemy.exc import DatabaseError
 
 from media_inference.errors import DatabaseUnavailable
 from media_inference.jobs.job import JobStatus
+from media_inference.queue.clock import wall_clock
 from media_inference.queue.engine import open_engine, sqlite_module, writing
+from media_inference.queue.events import renumber
 from media_inference.queue.inventory import Inventory
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.migrate import database_revision, migrate
+from media_inference.queue.repairs import begin_another_life
 from media_inference.queue.tables import jobs, outages, queue, workers
 
 
@@ -67,12 +71,14 @@ class DatabaseCopy:
     def make_current(self) -> None:
         """Brings it to the newest revision, and gives back, uncharged, the jobs that workers had when it was made.
 
-        Raises `CannotStart` when it is of a newer release.
+        Events get new ids, and what was at work begins another life. Raises `CannotStart` for one of a newer release.
         """
         migrate(self._engine)
         held = sa.select(queue.c.job_id).where(queue.c.lease_token.is_not(None))
         given_back = {"status": JobStatus.PENDING, "started_at": None, "attempts": jobs.c.attempts - 1}
         with writing(self._engine) as tx:
+            renumber(tx, time.time_ns() // 1000)
+            begin_another_life(tx, tx.scalars(held).all(), wall_clock())
             tx.execute(jobs.update().where(jobs.c.job_id.in_(held)).values(given_back))
             tx.execute(queue.update().where(queue.c.lease_token.is_not(None)).values(lease_token=None, worker_id=None))
             tx.execute(workers.delete())

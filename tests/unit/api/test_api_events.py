@@ -22,6 +22,7 @@ from media_inference.jobs.job import NewJob
 from media_inference.jobs.outcome import Findings
 from media_inference.queue.events import EventLog, EventPage
 from media_inference.queue.job_queue import JobQueue
+from media_inference.queue.repairs import Repairs
 from media_inference.queue.wake import Wake
 from tests.stands.running_service import until
 from tests.stands.served_api import ServedApi, served
@@ -199,6 +200,18 @@ def test_a_job_that_is_deleted_ends_its_stream(services: Services, client: Clien
     with client.follow(f"/job/{job_id}/events") as stream:
         services.queue.delete(job_id)
         assert kinds(list(stream)) == ["queued", "deleted"]
+
+
+def test_the_stream_of_a_job_that_runs_again_goes_on_until_its_next_end(
+    services: Services, client: Client, engine: sa.Engine
+) -> None:
+    job_id = submit(services)
+    complete(services)
+    Repairs(engine).run_again([job_id])
+    with client.follow(f"/job/{job_id}/events") as stream:
+        assert kinds(stream.take(4)) == ["queued", "started", "completed", "queued"]
+        complete(services)
+        assert kinds(list(stream)) == ["started", "completed"]
 
 
 def test_an_event_that_comes_between_a_look_and_the_wait_is_not_missed(
