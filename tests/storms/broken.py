@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from tests.storms import broken_promises as promises
+from tests.storms.patch import replace
+
 
 @dataclass(frozen=True, slots=True)
 class BrokenBuild:
@@ -26,26 +29,26 @@ def _no_fence() -> None:
     from media_inference.queue.tables import queue
 
     for module in (changes, job_queue):
-        _replace(module, "held", lambda claim: queue.c.job_id == claim.job_id)
+        replace(module, "held", lambda claim: queue.c.job_id == claim.job_id)
 
 
 def _settle_without_a_claim() -> None:
     from media_inference.queue import job_queue
 
     take_back: Callable[..., bool] = vars(job_queue)["take_back"]
-    _replace(job_queue, "take_back", lambda tx, claim: take_back(tx, claim) or True)
+    replace(job_queue, "take_back", lambda tx, claim: take_back(tx, claim) or True)
 
 
 def _uncounted_crash() -> None:
     from media_inference.queue.job_queue import JobQueue
 
-    _replace(JobQueue, "charge_worker", JobQueue.release_worker)
+    replace(JobQueue, "charge_worker", JobQueue.release_worker)
 
 
 def _charged_release() -> None:
     from media_inference.queue.job_queue import JobQueue
 
-    _replace(JobQueue, "release_worker", JobQueue.charge_worker)
+    replace(JobQueue, "release_worker", JobQueue.charge_worker)
 
 
 def _answer_before_the_commit() -> None:
@@ -66,7 +69,7 @@ def _answer_before_the_commit() -> None:
         threading.Timer(0.1, write_later).start()
         return Job(job_id, new.task_type, new.media_store_id, JobStatus.PENDING, new.priority, 0)
 
-    _replace(JobQueue, "submit", answer_first)
+    replace(JobQueue, "submit", answer_first)
 
 
 def _files_after_the_commit() -> None:
@@ -80,7 +83,7 @@ def _files_after_the_commit() -> None:
             promote_files()
         return accepted
 
-    _replace(JobQueue, "settle", settle_first)
+    replace(JobQueue, "settle", settle_first)
 
 
 def _acknowledge_before_the_upsert() -> None:
@@ -94,13 +97,13 @@ def _acknowledge_before_the_upsert() -> None:
         unacknowledged = _Stub(publication=lambda _: publication, acknowledge=lambda _: None)
         publish(VectorPublisher(unacknowledged, self.vectors), entry)  # type: ignore[arg-type]  # all it is asked for
 
-    _replace(VectorPublisher, "_publish", acknowledge_first)
+    replace(VectorPublisher, "_publish", acknowledge_first)
 
 
 def _stale_points_stay() -> None:
     from media_inference.vectors.edge_store import EdgeStore
 
-    _replace(EdgeStore, "delete", lambda *_: None)
+    replace(EdgeStore, "delete", lambda *_: None)
 
 
 def _report_noted_before_it_is_sent() -> None:
@@ -112,7 +115,7 @@ def _report_noted_before_it_is_sent() -> None:
         self.sync.synced(upload.job_id)
         publish(self, upload)
 
-    _replace(UploadPublisher, "_publish", note_first)
+    replace(UploadPublisher, "_publish", note_first)
 
 
 def _commit_early() -> None:
@@ -138,13 +141,13 @@ def _synchronous(level: str) -> None:
 def _no_busy_timeout() -> None:
     from media_inference.queue import engine
 
-    _replace(engine, "BUSY_TIMEOUT_MS", 0)
+    replace(engine, "BUSY_TIMEOUT_MS", 0)
 
 
 def _deferred() -> None:
     from media_inference.queue import engine, job_queue
 
-    _replace(job_queue, "writing", engine.reading)
+    replace(job_queue, "writing", engine.reading)
 
 
 def _acknowledge_before_delete() -> None:
@@ -159,7 +162,7 @@ def _acknowledge_before_delete() -> None:
         failpoint(Failpoint.PUBLISH_AFTER_UPSERT, entry.media_store_id)
         self.vectors.delete(entry.collection, publication.stale)
 
-    _replace(VectorPublisher, "_publish", publish)
+    replace(VectorPublisher, "_publish", publish)
 
 
 def _upsert_not_awaited() -> None:
@@ -172,7 +175,7 @@ def _upsert_not_awaited() -> None:
         timer.daemon = True
         timer.start()
 
-    _replace(EdgeStore, "upsert", upsert_later)
+    replace(EdgeStore, "upsert", upsert_later)
 
 
 def _errors_ignored() -> None:
@@ -187,7 +190,7 @@ def _errors_ignored() -> None:
         except TransientError:
             self.outbox.acknowledge(entry)
 
-    _replace(VectorPublisher, "_publish", publish_or_not)
+    replace(VectorPublisher, "_publish", publish_or_not)
 
 
 class _Stub:
@@ -195,12 +198,6 @@ class _Stub:
 
     def __init__(self, **methods: Callable[[Any], Any]) -> None:
         vars(self).update(methods)
-
-
-def _replace(owner: object, name: str, value: object) -> None:
-    """Puts ``value`` where the product has something of that name."""
-    assert hasattr(owner, name), name
-    setattr(owner, name, value)
 
 
 BROKEN_BUILDS = {
@@ -233,6 +230,22 @@ BROKEN_BUILDS = {
     ),
     "upsert_not_awaited": BrokenBuild("the wait for the embedded store", "outage", _upsert_not_awaited),
     "errors_ignored": BrokenBuild("the entry that stays when a server fails", "outage-server", _errors_ignored),
+    "key_noted_apart": BrokenBuild("the one transaction of a job and its key", "submit", promises.key_noted_apart),
+    "live_job_sought_apart": BrokenBuild(
+        "the look for a live job inside the transaction of a new one", "submit", promises.live_job_sought_apart
+    ),
+    "event_beside_its_change": BrokenBuild(
+        "the one transaction of a change and its event", "events", promises.event_beside_its_change
+    ),
+    "last_id_forgotten": BrokenBuild("the place that a reader comes back to", "events", promises.last_id_forgotten),
+    "last_id_told_again": BrokenBuild("its exactness", "events", promises.last_id_told_again),
+    "log_left_out_of_a_backup": BrokenBuild(
+        "the write-ahead log in a copy of the database", "backup", promises.log_left_out_of_a_backup
+    ),
+    "room_not_asked_for": BrokenBuild(
+        "the look for room before a job is accepted", "disk", promises.room_not_asked_for
+    ),
+    "full_disk_charged": BrokenBuild("the release of a job without room", "disk", promises.full_disk_charged),
 }
 
 

@@ -105,6 +105,11 @@ class Ledger:
         with self._lock:
             return [job_id for job_id in self._acknowledged if job_id not in self._deleted | self._maybe_deleted]
 
+    def asked(self) -> dict[str, Asked]:
+        """What was asked for with every acknowledged job, deleted or not."""
+        with self._lock:
+            return dict(self._acknowledged)
+
     def judge(self, end: EndState, **figures: Any) -> Verdict:
         """The verdict; ``figures`` are printed and kept with it."""
         return _Judge(self, end, Verdict(self._storm, self._seed, figures=figures)).verdict()

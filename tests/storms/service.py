@@ -64,7 +64,7 @@ class StormService:
     ) -> None:
         self.folder, self.data, self.ledger = folder.resolve(), folder.resolve() / "data", ledger
         self.media_folder = self.data / "media"
-        self.media_folder.mkdir(parents=True)
+        self.media_folder.mkdir(parents=True, exist_ok=True)
         self.engine = open_engine(f"sqlite:///{self.data}/inference.db")
         migrate(self.engine)
         open_book(self.engine)
@@ -227,7 +227,7 @@ def storm_service(
     broken: str | None = None,
     put_media: Callable[[str, bytes], None] | None = None,
 ) -> Iterator[StormService]:
-    """A service without any role yet, in an empty ``folder``; in the end nothing of it runs any more.
+    """A service without any role yet, in a ``folder`` that is empty or has data; in the end nothing of it runs any more.
 
     ``settings`` add to, or replace, those of every role. ``broken``: a broken build of `tests/storms/broken.py`.
     ``put_media`` puts a photo where the service finds it, if that is not the built-in media store.

@@ -8,15 +8,19 @@ import pytest
 from media_inference.failpoints import Failpoint
 from tests.stands.scripted_qdrant import Behaviour
 from tests.storms import (
+    test_backup_storm,
     test_contention_storm,
     test_crash_matrix,
+    test_disk_storm,
     test_drain_storm,
+    test_events_storm,
     test_fsync_order,
     test_kill_storm,
     test_outage_storm,
     test_poison_storm,
     test_power_storm,
     test_reprocess_storm,
+    test_submit_storm,
 )
 from tests.storms.broken import BROKEN_BUILDS
 from tests.storms.cells import JOBS, Cell
@@ -85,6 +89,23 @@ def outage_server(folder: Path, photos: Mapping[str, Photo], broken: str) -> Ver
     return test_outage_storm.server_storm(folder, photos, 1, rounds=1, long=0.0, failures=failures, broken=broken)
 
 
+def submit(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    keys, shared = (5, 0) if broken == "key_noted_apart" else (0, 5)
+    return test_submit_storm.storm(folder, photos, 1, keys=keys, shared=shared, kills=0, broken=broken)
+
+
+def events(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    return test_events_storm.storm(folder, photos, 1, told=20, kills=1, cuts=4, readers=1, broken=broken)
+
+
+def backup(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    return test_backup_storm.storm(folder, photos, 1, backups=1, broken=broken)
+
+
+def disk(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    return test_disk_storm.storm(folder, photos, 1, full=["files"], broken=broken)
+
+
 STORMS: dict[str, Callable[[Path, Mapping[str, Photo], str], Verdict]] = {
     "kill": kill,
     "matrix": matrix,
@@ -97,6 +118,10 @@ STORMS: dict[str, Callable[[Path, Mapping[str, Photo], str], Verdict]] = {
     "reprocess": reprocess,
     "outage": outage,
     "outage-server": outage_server,
+    "submit": submit,
+    "events": events,
+    "backup": backup,
+    "disk": disk,
 }
 SMALL = ("files_after_the_commit", "commit_early", "synchronous_normal")
 """What `make test` looks at; `make storms` looks at all."""

@@ -52,7 +52,7 @@ def forget_all(archive: Archive, job_id: str) -> None:
     archive.sql("DELETE FROM events WHERE job_id = ?", job_id)
 
 
-Case = tuple[Callable[[Archive], str], Callable[[Archive, str], None], str, str]
+Case = tuple[Callable[[Archive], str], Callable[[Archive, str], object], str, str]
 
 CASES: dict[str, Case] = {
     "completed, and nobody was told": (completed, forget_end, "end_not_told", "queued started1 completed1"),

@@ -56,15 +56,15 @@ def run_again(tx: sa.Connection, job_ids: Sequence[Id], now: int) -> None:
 
 def begin_another_life(tx: sa.Connection, job_ids: Sequence[Id], now: int) -> None:
     """Tells of jobs as queued."""
-    subjects = sa.select(SUBJECT).where(jobs.c.job_id.in_(job_ids)).order_by(jobs.c.created_at)
+    subjects = sa.select(*SUBJECT).where(jobs.c.job_id.in_(job_ids)).order_by(jobs.c.created_at)
     add_events(tx, EventType.QUEUED, tx.execute(subjects).all(), now)
 
 
 def complete(tx: sa.Connection, job_ids: Sequence[Id], now: int) -> None:
     """Completes settled jobs."""
     tx.execute(jobs.update().where(jobs.c.job_id.in_(job_ids)).values(status=JobStatus.COMPLETED, completed_at=now))
-    untold = [job_id for job_id in job_ids if last_told(tx, job_id) not in LAST_WORDS]
-    tell_endings(tx, untold, now)
+    told = {job_id: last_told(tx, str(job_id)) for job_id in job_ids}
+    tell_endings(tx, [job_id for job_id, word in told.items() if word is None or word not in LAST_WORDS], now)
 
 
 def tell_endings(tx: sa.Connection, job_ids: Sequence[Id], now: int) -> None:

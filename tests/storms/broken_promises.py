@@ -1,0 +1,116 @@
+"""What breaks a build where it touches what clients are told: keys, events, backups, room. See `broken.py`."""
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+from tests.storms.patch import replace
+
+
+def key_noted_apart() -> None:
+    """The key is looked up before, and noted after, the transaction of the job."""
+    import sqlalchemy as sa
+    from sqlalchemy.dialects import sqlite
+
+    from media_inference.jobs.job import Job, JobStatus, NewJob
+    from media_inference.queue.engine import reading, writing
+    from media_inference.queue.job_queue import JobQueue
+    from media_inference.queue.submission import Origin, RequestKey, Submission
+    from media_inference.queue.tables import idempotency_keys as keys
+
+    def submit_once(self: JobQueue, new: NewJob, key: RequestKey) -> Submission:
+        with reading(self._engine) as tx:
+            known = sa.select(keys.c.job_id).where(keys.c.subject == key.subject, keys.c.key == key.key)
+            job_id = tx.scalar(known)
+        if job_id is not None:
+            job = Job(job_id, new.task_type, new.media_store_id, JobStatus.PENDING, new.priority, 0)
+            return Submission(job, Origin.REPLAYED)
+        job = self.submit(new)
+        with writing(self._engine) as tx:
+            row = {"subject": key.subject, "key": key.key, "request_hash": "", "job_id": job.job_id, "created_at": 0}
+            tx.execute(sqlite.insert(keys).values(row).on_conflict_do_nothing())
+        return Submission(job, Origin.NEW)
+
+    replace(JobQueue, "submit_once", submit_once)
+
+
+def live_job_sought_apart() -> None:
+    """The live job is looked for before the transaction of the new one."""
+    from media_inference.jobs.job import NewJob
+    from media_inference.queue.engine import reading
+    from media_inference.queue.job_queue import JobQueue
+    from media_inference.queue.submission import Origin, Submission, find_live_job
+
+    def submit_or_share(self: JobQueue, new: NewJob) -> Submission:
+        with reading(self._engine) as tx:
+            live = find_live_job(tx, new)
+        return Submission(self.submit(new), Origin.NEW) if live is None else Submission(live, Origin.SHARED)
+
+    replace(JobQueue, "submit_or_share", submit_or_share)
+
+
+def last_id_forgotten() -> None:
+    """Who comes back is told of what comes next, not of what it missed."""
+    from media_inference.api import events
+
+    replace(events, "_position", lambda _last_event_id, after: after)
+
+
+def last_id_told_again() -> None:
+    """Who comes back is told of the last event once more."""
+    from media_inference.api import events
+
+    position = events._position
+
+    def one_before(last_event_id: str | None, after: int | None) -> int | None:
+        place = position(last_event_id, after)
+        return place and place - 1
+
+    replace(events, "_position", one_before)
+
+
+def event_beside_its_change() -> None:
+    """The event is written a moment after the commit of the change."""
+    import sqlalchemy as sa
+
+    from media_inference.queue import events, outbox
+
+    def add_later(tx: sa.Connection, *about: Any, **more: object) -> None:
+        engine = tx.engine
+
+        def add() -> None:
+            with events.writing(engine) as own:
+                events.add_event(own, *about, **more)
+
+        threading.Timer(0.3, add).start()
+
+    replace(outbox, "add_event", add_later)
+
+
+def log_left_out_of_a_backup() -> None:
+    """The file of the database is copied, and what its log has beyond it is not."""
+    from media_inference.queue.snapshot import LiveDatabase
+
+    def copy_file(self: LiveDatabase, target: Path) -> None:
+        shutil.copy(str(self._engine.url.database), target)
+
+    replace(LiveDatabase, "copy", copy_file)
+
+
+def room_not_asked_for() -> None:
+    """New jobs are accepted whatever room there is."""
+    from media_inference import room
+
+    replace(room.Room, "require", lambda _self, _size=0: None)
+
+
+def full_disk_charged() -> None:
+    """A job that finds no room is put back as after any other failure."""
+    from media_inference.errors import ErrorCode, TransientError
+    from media_inference.queue.job_queue import JobQueue
+
+    def retry_instead(self: JobQueue, claim: Any, delay: float = 0.0) -> bool:
+        return self.retry(claim, TransientError(ErrorCode.STORAGE_FULL, "there is no room"), delay)
+
+    replace(JobQueue, "release", retry_instead)
