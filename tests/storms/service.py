@@ -227,7 +227,7 @@ def storm_service(
     broken: str | None = None,
     put_media: Callable[[str, bytes], None] | None = None,
 ) -> Iterator[StormService]:
-    """A service without any role yet, in a ``folder`` that is empty or has data; in the end nothing of it runs any more.
+    """A service without any role yet, in a ``folder`` that may have data; in the end nothing of it runs any more.
 
     ``settings`` add to, or replace, those of every role. ``broken``: a broken build of `tests/storms/broken.py`.
     ``put_media`` puts a photo where the service finds it, if that is not the built-in media store.

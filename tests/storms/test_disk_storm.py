@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.storm, pytest.mark.timeout(1800)]
 
 PLACES = {"database": "data", "files": "data/inference", "vectors": "data/qdrant"}
 """What fills up, and where it lies; each a disk of its own, the first mounted first."""
-MEGABYTES = 64
+MEGABYTES = 160
 LEAST = 16 * 1024 * 1024
 LEASE_SECONDS = 6.0
 _PACE = 0.2
