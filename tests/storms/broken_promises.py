@@ -74,14 +74,16 @@ def event_beside_its_change() -> None:
     """The event is written a moment after the commit of the change."""
     import sqlalchemy as sa
 
-    from media_inference.queue import events, outbox
+    from media_inference.queue import outbox
+    from media_inference.queue.engine import writing
+    from media_inference.queue.events import add_event
 
-    def add_later(tx: sa.Connection, *about: Any, **more: object) -> None:
+    def add_later(tx: sa.Connection, *about: Any, **more: Any) -> None:
         engine = tx.engine
 
         def add() -> None:
-            with events.writing(engine) as own:
-                events.add_event(own, *about, **more)
+            with writing(engine) as own:
+                add_event(own, *about, **more)
 
         threading.Timer(0.3, add).start()
 
@@ -89,13 +91,19 @@ def event_beside_its_change() -> None:
 
 
 def log_left_out_of_a_backup() -> None:
-    """The file of the database is copied, and what its log has beyond it is not."""
+    """The file of the database is copied, and what its log has beyond it is not: as much as can be."""
+    import sqlalchemy as sa
+
     from media_inference.queue.snapshot import LiveDatabase
 
     def copy_file(self: LiveDatabase, target: Path) -> None:
         shutil.copy(str(self._engine.url.database), target)
 
+    def put_checkpoints_off(connection: Any, *_: object) -> None:
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+
     replace(LiveDatabase, "copy", copy_file)
+    sa.event.listen(sa.Pool, "checkout", put_checkpoints_off)
 
 
 def room_not_asked_for() -> None:

@@ -38,10 +38,10 @@ _PACE = 0.2
 
 
 def test_full_disks_lose_nothing_and_charge_nobody(
-    tmp_path: Path, known_photos: Mapping[str, Photo], size: Size, seed: int
+    tmp_path: Path, known_photos: Mapping[str, Photo], size: Size
 ) -> None:
     full, hold = size.of((["files"], 1.0), ([*PLACES] * 5, 1.5 * LEASE_SECONDS))
-    verdict = storm(tmp_path, known_photos, seed, full=full, hold=hold, broken=size.broken)
+    verdict = storm(tmp_path, known_photos, size.seeds[0], full=full, hold=hold, broken=size.broken)
     verdict.keep()
     assert verdict.clean, verdict
 
