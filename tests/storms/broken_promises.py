@@ -1,6 +1,7 @@
 """What breaks a build where it touches what clients are told: keys, events, backups, room. See `broken.py`."""
 
 import shutil
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def event_beside_its_change() -> None:
 
 
 def log_left_out_of_a_backup() -> None:
-    """The file of the database is copied, and what its log has beyond it is not: as much as can be."""
+    """The file of the database is copied, and what its log has beyond it is not: all since the service began."""
     import sqlalchemy as sa
 
     from media_inference.queue.snapshot import LiveDatabase
@@ -99,11 +100,16 @@ def log_left_out_of_a_backup() -> None:
     def copy_file(self: LiveDatabase, target: Path) -> None:
         shutil.copy(str(self._engine.url.database), target)
 
-    def put_checkpoints_off(connection: Any, *_: object) -> None:
+    begun: list[bool] = []
+
+    def checkpoint_once(connection: Any, *_: object) -> None:
         connection.execute("PRAGMA wal_autocheckpoint=0")
+        if not begun and "backup" not in sys.argv:
+            begun.append(True)
+            connection.execute("PRAGMA wal_checkpoint").fetchall()
 
     replace(LiveDatabase, "copy", copy_file)
-    sa.event.listen(sa.Pool, "checkout", put_checkpoints_off)
+    sa.event.listen(sa.Pool, "checkout", checkpoint_once)
 
 
 def room_not_asked_for() -> None:
