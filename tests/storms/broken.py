@@ -112,7 +112,7 @@ def _report_noted_before_it_is_sent() -> None:
     publish = UploadPublisher._publish
 
     def note_first(self: UploadPublisher, upload: Any) -> None:
-        self.sync.synced(upload.job_id)
+        self.sync.synced(upload)
         publish(self, upload)
 
     replace(UploadPublisher, "_publish", note_first)

@@ -16,6 +16,7 @@ from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.migrate import migrate
 from media_inference.queue.outbox import Outbox
+from media_inference.queue.repairs import Repairs
 from media_inference.queue.sync import SyncRecords
 
 AWAY = DependencyAway(Dependency.MEDIA_STORE, ErrorCode.MEDIA_UNAVAILABLE, "nobody there")
@@ -91,6 +92,19 @@ def test_a_completed_job_is_reported_once_with_its_crops(office: Office) -> None
     assert (upload.model, upload.result) == ("mtcnn", {"face_count": 1})
     assert [(name, path.read_bytes()) for name, path in upload.crops] == [("face_0", b"a crop")]
     assert office.publisher.publish_some() == 0
+
+
+def test_the_answer_to_an_older_report_says_nothing_of_the_result_of_a_job_that_ran_again(office: Office) -> None:
+    job_id = office.settle()
+    (older,) = office.sync.due(10)
+    office.now += 1
+    Repairs(office.queue._engine, office.clock).run_again([job_id])
+    claim = office.queue.claim("w")
+    assert claim is not None
+    assert office.queue.settle(claim, Findings({"face_count": 0}), lambda: None)
+    for note in (office.sync.synced, lambda upload: office.sync.fail(upload, "refused")):
+        note(older)
+        assert office.state(job_id) == ("pending", 0, 0, None)
 
 
 def test_a_job_that_failed_is_not_reported(office: Office) -> None:

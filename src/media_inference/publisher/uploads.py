@@ -58,7 +58,7 @@ class UploadPublisher:
             log.exception("upload.error", action="upload", job_id=upload.job_id)
             self._try_again(upload, TransientError(ErrorCode.INTERNAL, "an unexpected error; the log says which"))
         else:
-            self.sync.synced(upload.job_id)
+            self.sync.synced(upload)
             failpoint(Failpoint.UPLOAD_AFTER_NOTE, upload.media_store_id)
 
     def _content(self, upload: DueUpload) -> ResultUpload:
@@ -82,8 +82,8 @@ class UploadPublisher:
         if upload.waiting_ms + delay * 1000 > self.max_age * 1000:
             self._give_up(upload, error)
             return
-        self.sync.retry(upload.job_id, error.message, delay)
+        self.sync.retry(upload, error.message, delay)
 
     def _give_up(self, upload: DueUpload, error: JobError) -> None:
         log.warning("upload.failed", action="upload", job_id=upload.job_id, error=str(error))
-        self.sync.fail(upload.job_id, error.message)
+        self.sync.fail(upload, error.message)

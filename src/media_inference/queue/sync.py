@@ -28,7 +28,10 @@ class SyncStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DueUpload:
-    """A completed job whose result the media store does not have. ``waiting_ms``: how long it has been due."""
+    """A completed job whose result the media store does not have. ``waiting_ms``: how long it has been due.
+
+    ``asked_at`` tells this report from that of the same job when it is run again.
+    """
 
     job_id: str
     task_type: str
@@ -36,6 +39,7 @@ class DueUpload:
     model: str | None
     result: JsonObject
     attempts: int
+    asked_at: int
     waiting_ms: int
 
 
@@ -65,7 +69,7 @@ class SyncRecords:
         now = self._clock()
         query = (
             sa.select(*jobs.c["job_id", "task_type", "media_store_id", "model", "result"])
-            .add_columns(sync.c.attempts, now - sa.func.max(sync.c.created_at, jobs.c.completed_at))
+            .add_columns(sync.c.attempts, sync.c.created_at, now - sa.func.max(sync.c.created_at, jobs.c.completed_at))
             .join(sync, sync.c.job_id == jobs.c.job_id)
             .where(
                 sync.c.status == SyncStatus.PENDING,
@@ -78,21 +82,25 @@ class SyncRecords:
         with reading(self._engine) as tx:
             return [DueUpload(*row) for row in tx.execute(query)]
 
-    def synced(self, job_id: str) -> None:
+    def synced(self, upload: DueUpload) -> None:
         """The media store has it."""
         now = self._clock()
-        self._note(job_id, status=SyncStatus.SYNCED, synced_at=now, next_attempt_at=None, last_error=None)
+        self._note(upload, status=SyncStatus.SYNCED, synced_at=now, next_attempt_at=None, last_error=None)
 
-    def retry(self, job_id: str, error: str, delay: float) -> None:
+    def retry(self, upload: DueUpload, error: str, delay: float) -> None:
         """It did not arrive; the next attempt comes after ``delay`` seconds."""
-        self._note(job_id, next_attempt_at=self._clock() + int(delay * 1000), last_error=error)
+        self._note(upload, next_attempt_at=self._clock() + int(delay * 1000), last_error=error)
 
-    def fail(self, job_id: str, error: str) -> None:
+    def fail(self, upload: DueUpload, error: str) -> None:
         """It will not be tried again, unless somebody asks for it."""
-        self._note(job_id, status=SyncStatus.FAILED, next_attempt_at=None, last_error=error)
+        self._note(upload, status=SyncStatus.FAILED, next_attempt_at=None, last_error=error)
 
-    def _note(self, job_id: str, **values: object) -> None:
-        pending = sa.and_(sync.c.job_id == job_id, sync.c.status == SyncStatus.PENDING)
+    def _note(self, upload: DueUpload, **values: object) -> None:
+        pending = sa.and_(
+            sync.c.job_id == upload.job_id,
+            sync.c.status == SyncStatus.PENDING,
+            sync.c.created_at == upload.asked_at,
+        )
         with writing(self._engine) as tx:
             tx.execute(sync.update().where(pending).values(attempts=sync.c.attempts + 1, **values))
 

@@ -9,7 +9,7 @@ from media_inference.api.services import Services
 from media_inference.jobs.job import NewJob
 from media_inference.jobs.outcome import Findings
 from media_inference.queue.job_queue import JobQueue
-from media_inference.queue.sync import SyncRecords
+from media_inference.queue.sync import DueUpload, SyncRecords
 from tests.unit.api.conftest import Serve
 
 
@@ -23,16 +23,22 @@ def settle(engine: sa.Engine) -> str:
     return job_id
 
 
+def due(sync: SyncRecords, job_id: str) -> DueUpload:
+    (upload,) = [upload for upload in sync.due(10) if upload.job_id == job_id]
+    return upload
+
+
 def test_a_job_shows_how_its_report_stands(stranger: TestClient, services: Services, engine: sa.Engine) -> None:
     assert services.sync is not None
     job_id = settle(engine)
     waiting = stranger.get(f"/job/{job_id}").json()["sync"]
     assert set(waiting) == {"status", "attempts", "next_attempt_at"}
-    services.sync.retry(job_id, "the media store answered 500", delay=60.0)
+    upload = due(services.sync, job_id)
+    services.sync.retry(upload, "the media store answered 500", delay=60.0)
     failing = stranger.get(f"/job/{job_id}").json()["sync"]
     assert (failing["status"], failing["attempts"]) == ("pending", 1)
     assert failing["last_error"] == "the media store answered 500"
-    services.sync.synced(job_id)
+    services.sync.synced(upload)
     assert stranger.get(f"/job/{job_id}").json()["sync"] == {"status": "synced", "attempts": 2}
 
 
@@ -41,8 +47,8 @@ def test_the_statistics_count_reports_and_failed_ones_can_be_started_again(
 ) -> None:
     assert services.sync is not None
     done, failed = settle(engine), settle(engine)
-    services.sync.synced(done)
-    services.sync.fail(failed, "the media store refused it")
+    services.sync.synced(due(services.sync, done))
+    services.sync.fail(due(services.sync, failed), "the media store refused it")
     assert admin.get("/admin/stats").json()["sync"] == {"pending": 0, "synced": 1, "failed": 1}
     assert admin.post("/admin/sync/retry").json() == {"restarted": 1}
     assert admin.post("/admin/sync/retry").json() == {"restarted": 0}
@@ -64,7 +70,7 @@ def test_a_restart_wakes_the_relay_by_its_clock(services: Services, engine: sa.E
     """A failed report is due at once when it is started again."""
     sync = SyncRecords(engine)
     job_id = settle(engine)
-    sync.fail(job_id, "x")
+    sync.fail(due(sync, job_id), "x")
     assert sync.due(10) == []
     sync.restart_failed()
     assert [upload.job_id for upload in sync.due(10)] == [job_id]
