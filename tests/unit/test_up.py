@@ -5,15 +5,22 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from media_inference.errors import CannotStart
+from media_inference.jobs.job import NewJob
+from media_inference.jobs.outcome import Embedding, EmbeddingSet, Findings
 from media_inference.processes.api_server import ApiServer
 from media_inference.processes.database import make_data_folder, open_database
 from media_inference.processes.publishing import PublishedElsewhere, sole_publisher
+from media_inference.processes.rooms import database_file
 from media_inference.processes.up import run_up
+from media_inference.queue.job_queue import JobQueue
+from media_inference.queue.outbox import Outbox
 from media_inference.queue.wake import Wake
 from media_inference.settings import Settings, load_settings
+from media_inference.vectors.store import IMAGE_EMBEDDINGS
 from tests.stands.running_service import BUILT_IN
 from tests.stands.synced import watch_syncs
 
@@ -44,7 +51,44 @@ def test_a_signal_that_comes_before_the_service_runs_is_not_lost(settings: Setti
     )
     signal.raise_signal(number)
     server.run()
-    server.close()
+    server.close(10)
+    outcomes.close()
+    events.close()
+    engine.dispose()
+
+
+def test_the_end_does_not_wait_for_a_vector_store_that_hangs(settings: Settings) -> None:
+    """What is settled stays in the outbox, and the right to publish with the process that may still do it."""
+    engine, outcomes, events = open_database(settings, migrate=True), Wake.pipe(), Wake.pipe()
+    queue = JobQueue(engine)
+    queue.submit(NewJob("image_embedding", "1"))
+    claim = queue.claim("w")
+    assert claim is not None
+    found = Embedding(1, np.full(512, 512**-0.5, np.float32), {})
+    assert queue.settle(claim, Findings({}, EmbeddingSet(IMAGE_EMBEDDINGS, "gabor-512", (found,))), lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never answers
+        port = silent.getsockname()[1]
+        remote = settings.model_copy(
+            update={"auth_disabled": True, "qdrant_url": f"http://127.0.0.1:{port}", "qdrant_timeout": 3.0}
+        )
+        server = ApiServer(
+            remote,
+            engine,
+            ("127.0.0.1", 0),
+            outcomes=outcomes,
+            events=events,
+            on_submit=lambda: None,
+            workers_here=None,
+        )
+        server.stop()
+        server.run()
+        server.close(0.1)
+        assert server._relays[0].state().running
+        with pytest.raises(PublishedElsewhere), sole_publisher(database_file(engine)):
+            pass
+        assert len(Outbox(engine).waiting(10)) == 1
+        server._relays[0].stop(30)
+        server._cleanup.close()
     outcomes.close()
     events.close()
     engine.dispose()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import sqlalchemy as sa
+import structlog
 
 from media_inference import __version__
 from media_inference.api.event_feed import EventFeed
@@ -37,6 +38,8 @@ from media_inference.room import require_all
 from media_inference.settings import Settings
 from media_inference.tasks.catalog import TASKS
 from media_inference.vectors.store import VectorStore
+
+log = structlog.get_logger()
 
 _CUT_OFF_AFTER = 2.0
 """Seconds that a report to the media store may still take at the end; it is sent again at the next start."""
@@ -116,13 +119,20 @@ class ApiServer:
         """Makes `run` return; safe to call from any thread."""
         self._server.should_exit = True
 
-    def close(self) -> None:
-        """Publishes the vectors that are settled and lets everything go. Call it when no worker runs here any more."""
+    def close(self, patience: float) -> None:
+        """Publishes the vectors that are settled and lets everything go. Call it when no worker runs here any more.
+
+        What is not published after ``patience`` seconds waits for the next start. The vector store and the right to
+        publish then go with this process, and not before: its thread may still write.
+        """
         self._caretaker.stop()
         vectors, *reports = self._relays
-        vectors.stop()
+        vectors.stop(patience)
         for relay in reports:
             relay.stop(_CUT_OFF_AFTER)
+        if vectors.state().running:
+            log.warning("publisher.cut_off", action="stop", patience_s=patience)
+            return
         self._cleanup.close()
 
 

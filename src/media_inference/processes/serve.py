@@ -35,7 +35,7 @@ def run_serve(settings: Settings, host: str, port: int) -> int:
     try:
         server.run()
     finally:
-        server.close()
+        server.close(settings.shutdown_grace)
         outcomes.close()
         events.close()
         engine.dispose()

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from datetime import timedelta
 
 import structlog
@@ -21,6 +22,8 @@ from media_inference.worker.supervisor import EXIT_CANNOT_START
 log = structlog.get_logger()
 
 _FIRST_TOKEN_LASTS = timedelta(hours=24)
+_LAST_ROUND_S = 2.0
+"""What the publisher has at least, when the workers used up the grace: what they settled last is published at once."""
 
 
 def run_up(settings: Settings, host: str, port: int, workers: int) -> int:
@@ -56,8 +59,9 @@ def run_up(settings: Settings, host: str, port: int, workers: int) -> int:
         server.run()
     finally:
         log.info("up.stopping", action="stop")
+        grace_ends = time.monotonic() + settings.shutdown_grace
         pool.stop()
-        server.close()
+        server.close(max(_LAST_ROUND_S, grace_ends - time.monotonic()))
         outcomes.close()
         events.close()
         engine.dispose()
