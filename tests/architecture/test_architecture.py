@@ -117,6 +117,12 @@ def test_the_api_starts_without_an_inference_engine() -> None:
     assert loaded.strip() == "[]"
 
 
+def test_a_worker_starts_without_the_migrations() -> None:
+    code = "import sys, media_inference.processes.worker_process; print([m for m in sys.modules if m == 'alembic'])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "[]"
+
+
 def test_every_child_process_of_the_service_is_started_in_a_few_known_places() -> None:
     starters = {
         str(path.relative_to(PACKAGE)) for path in SOURCES if re.search(r"subprocess\.(Popen|run)\(", path.read_text())

@@ -11,11 +11,13 @@
 """
 
 import itertools
+import json
 import os
 import random
 import socket
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -203,6 +205,18 @@ class StormService:
         """What is left; ends whatever still runs."""
         self.end()
         return read_end_state(self.engine, self.data, [role.log for role in self.roles.values()])
+
+    def audit(self, litter: Collection[str]) -> list[str]:
+        """A second witness: what the service's own audit finds once all has ended, but for ``litter``.
+
+        That is what a kill leaves and the caretaker sweeps after an hour.
+        """
+        command = [sys.executable, "-m", "media_inference", "audit", "--json"]
+        told = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        findings = json.loads(told.stdout)["findings"]
+        return [f"audit: {one['kind']} {one['id']}: {one['what']}" for one in findings if one["kind"] not in litter]
 
     def answers(self) -> bool:
         """Whether the API does."""

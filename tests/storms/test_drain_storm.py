@@ -10,6 +10,7 @@ import pytest
 
 from media_inference.tasks.catalog import TASKS
 from tests.stands.running_service import until
+from tests.storms.end_state import charged
 from tests.storms.ledger import Ledger, Verdict
 from tests.storms.photos import Photo
 from tests.storms.service import StormService, storm_service
@@ -52,11 +53,7 @@ def storm(
             end = service.end_state()
         verdict = service.ledger.judge(end, slowest_exit_s=round(slowest, 1))
         verdict.unexpected += problems
-        verdict.unexpected += [
-            f"{job_id} was charged: {row['crashes']} crashes, {row['failures']} failures, {row['attempts']} attempts"
-            for job_id, row in end.jobs.items()
-            if (row["crashes"], row["failures"], row["attempts"]) != (0, 0, 1)
-        ]
+        verdict.unexpected += charged(end)
         verdict.figures["released"] = sum(row["releases"] for row in end.jobs.values())
         verdicts.append(verdict)
     return together("drain" if grace == GRACE else "drain-without-grace", verdicts, sum(terms.values()))

@@ -59,6 +59,7 @@ def storm(
         service.wait_until_done(300)
         assert set(service.stop().values()) == {0}
         end = service.end_state()
+        found_by_audit = service.audit({"files_staged"})
     crashes = sum(row["crashes"] for row in end.jobs.values())
     zombies = sum(line.get("action") == "dropped" for line in end.log)
     verdict = ledger.judge(
@@ -69,6 +70,7 @@ def storm(
         zombies_turned_away=zombies,
         seconds=round(time.monotonic() - begun),
     )
+    verdict.unexpected += found_by_audit
     strikes = striker.kills + striker.stops + striker.duels  # the second of a duel is stopped too, if not for long
     if crashes > strikes:
         verdict.unexpected.append(f"{crashes} crashes were charged for {strikes} strikes")

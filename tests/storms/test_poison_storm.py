@@ -24,7 +24,8 @@ from tests.storms.size import Size
 pytestmark = [pytest.mark.storm, pytest.mark.timeout(1800)]
 
 DECODER = "decoder"
-TEN = (*(Action.ABORT, Action.SEGFAULT) * 3, *(Action.EXHAUST,) * 2, Action.HANG, DECODER)
+TWENTY = (*(Action.ABORT, Action.SEGFAULT) * 6, *(Action.EXHAUST,) * 4, *(Action.HANG, DECODER) * 2)
+TURNS = 5
 SETTINGS = {"JOB_TIMEOUT": "5", "DECODE_TIMEOUT": "2"}
 WORKERS = 2
 MOST_CLAIMS = 6
@@ -54,10 +55,13 @@ class Side:
         begun = time.monotonic()
         good = [job_id for kind in kinds for job_id in [self._submit(kind, chance)] if kind is None]
         completed = sa.select(sa.func.count()).where(jobs.c.job_id.in_(good), jobs.c.status == JobStatus.COMPLETED)
-        until(lambda: self.service.count(completed), lambda count: count == len(good), 600)
+        until(lambda: self.service.count(completed) == len(good) or self._has_no_end(), bool, 600)
         self.until_good += time.monotonic() - begun
-        until(lambda: self.service.unfinished() == 0 or self.service.most_claims() > MOST_CLAIMS, bool, 600)
+        until(lambda: self.service.unfinished() == 0 or self._has_no_end(), bool, 600)
         self.until_all += time.monotonic() - begun
+
+    def _has_no_end(self) -> bool:
+        return self.service.most_claims() > MOST_CLAIMS
 
     def _submit(self, kind: str | None, chance: random.Random) -> str | None:
         if kind is None:
@@ -73,13 +77,18 @@ def test_jobs_that_kill_their_worker_fail_with_their_reason_and_hold_up_no_other
     tmp_path: Path, known_photos: Mapping[str, Photo], shared: Path, size: Size
 ) -> None:
     if size.full:
-        verdict = compare(tmp_path, known_photos, large_photo(shared), [Batch(250, TEN)] * 2, size.broken)
+        verdict = compare(tmp_path, known_photos, large_photo(shared), turns(500, TWENTY), size.broken)
     else:
         batch = Batch(10, (Action.ABORT, Action.SEGFAULT, DECODER))
         verdict = storm(tmp_path, known_photos, known_photos["one"], batch, size.broken)
     verdict.keep()
     assert verdict.clean, verdict
     assert verdict.figures.get("throughput", 1.0) >= 0.7, verdict
+
+
+def turns(good: int, poisons: Sequence[str]) -> list[Batch]:
+    """Short ones, so that whatever else the machine does strikes both sides alike."""
+    return [Batch(good // TURNS, poisons[turn::TURNS]) for turn in range(TURNS)]
 
 
 def storm(

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from media_inference.processes.database import open_database
 from media_inference.processes.workers import WorkerPool
 from media_inference.queue.worker_records import WorkerRecords
 from media_inference.settings import load_settings
-from tests.stands.running_service import BUILT_IN, until
+from media_inference.worker.supervisor import EXIT_CANNOT_START
+from tests.stands.running_service import BUILT_IN, service_environment, until
 
 BUILT_IN_MODELS = {name.lower(): model for name, model in BUILT_IN.items()}
 
@@ -44,3 +46,24 @@ def test_a_worker_that_dies_while_the_database_is_away_is_replaced_all_the_same(
     finally:
         pool.stop()
         engine.dispose()
+
+
+def test_a_worker_that_finds_no_database_says_so_in_one_line_and_is_not_the_last_to_try(tmp_path: Path) -> None:
+    (tmp_path / "inference.db").write_bytes(b"garbage" * 1000)
+    ends = [os.pipe() for _ in range(2)]
+    descriptors = [reader for reader, _ in ends]
+    command = [sys.executable, "-m", "media_inference.processes.worker_process", "--worker-id", "w", "--workers", "1"]
+    command += ["--work-fd", str(descriptors[0]), "--word-fd", str(descriptors[1])]
+    ended = subprocess.run(
+        command,
+        env=service_environment(tmp_path),
+        pass_fds=descriptors,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for end in (end for pair in ends for end in pair):
+        os.close(end)
+    assert ended.returncode not in {0, EXIT_CANNOT_START}
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert "not a database" in ended.stderr

@@ -1,6 +1,7 @@
 """One worker: loads the networks, then claims, runs and settles jobs until it is told to stop.
 
-Started by a supervisor as ``python -m media_inference.processes.worker_process``.
+Started by a supervisor as ``python -m media_inference.processes.worker_process``. The supervisor has looked at the
+revision of the database: a worker does without the code of the migrations, which is a seventh of its start.
 """
 
 import argparse
@@ -15,17 +16,17 @@ import sqlalchemy as sa
 import structlog
 
 from media_inference.artifacts.local_store import LocalStore
-from media_inference.errors import CannotStart, Dependency
+from media_inference.errors import CannotStart, DatabaseUnavailable, Dependency
 from media_inference.media.decoder import Decoder
 from media_inference.media.reader import MediaReader
 from media_inference.media.store import MediaStore
 from media_inference.processes.chosen_models import refuse_other_models
 from media_inference.processes.cores import usable_cores
-from media_inference.processes.database import open_database
 from media_inference.processes.logs import set_up_logs
 from media_inference.processes.media import open_decoder, open_store
 from media_inference.processes.networks import load_toolbox
 from media_inference.processes.rooms import rooms_to_work
+from media_inference.queue.engine import open_engine
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.outages import OutageRecords
@@ -55,6 +56,9 @@ def main() -> int:
         if _has_the_word(arguments.word_fd):
             print(f"media-inference: {error}", file=sys.stderr)  # noqa: T201  # for the operator
         return EXIT_CANNOT_START
+    except DatabaseUnavailable as error:  # it may be back when the next one starts
+        log.warning("worker.database_error", action="start", worker_id=arguments.worker_id, error=str(error))
+        return 1
     return 0
 
 
@@ -80,7 +84,7 @@ def _arguments() -> argparse.Namespace:
 def _work(settings: Settings, arguments: argparse.Namespace) -> None:
     told_to_stop, stop = _heed_sigterm()
     with ExitStack() as cleanup:
-        engine = open_database(settings, migrate=False)
+        engine = open_engine(settings.database_url)
         cleanup.callback(engine.dispose)
         refuse_other_models(settings, JobRecords(engine))
         toolbox, device = load_toolbox(settings, threads=_threads(settings, arguments.workers))
