@@ -64,7 +64,7 @@ class Answers:
 def test_a_request_that_is_repeated_makes_one_job_however_often_the_api_dies(
     tmp_path: Path, known_photos: Mapping[str, Photo], size: Size
 ) -> None:
-    keys, shared, kills = size.of((12, 4, 2), (500, 30, 30))
+    keys, shared, kills = size.of((8, 3, 1), (500, 30, 30))
     verdict = storm(tmp_path, known_photos, size.seeds[0], keys=keys, shared=shared, kills=kills, broken=size.broken)
     verdict.keep()
     assert verdict.clean, verdict
