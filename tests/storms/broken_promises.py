@@ -52,7 +52,7 @@ def live_job_sought_apart() -> None:
 
 
 def last_id_forgotten() -> None:
-    """Who comes back is told of what comes next, not of what it missed."""
+    """Who comes back is told of everything from where its first request began."""
     from media_inference.api import events
 
     replace(events, "_position", lambda _last_event_id, after: after)
