@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.storm, pytest.mark.timeout(1800)]
 
 DECODER = "decoder"
 TWENTY = (*(Action.ABORT, Action.SEGFAULT) * 6, *(Action.EXHAUST,) * 4, *(Action.HANG, DECODER) * 2)
-TURNS = 5
+TURNS = 2
 SETTINGS = {"JOB_TIMEOUT": "5", "DECODE_TIMEOUT": "2"}
 WORKERS = 2
 MOST_CLAIMS = 6
@@ -87,7 +87,7 @@ def test_jobs_that_kill_their_worker_fail_with_their_reason_and_hold_up_no_other
 
 
 def turns(good: int, poisons: Sequence[str]) -> list[Batch]:
-    """Short ones, so that whatever else the machine does strikes both sides alike."""
+    """Several, so that whatever else the machine does strikes both sides alike."""
     return [Batch(good // TURNS, poisons[turn::TURNS]) for turn in range(TURNS)]
 
 
