@@ -7,8 +7,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 FOLDER ?=
 OUT ?= demo-report
 JOBS ?= 2
+ONLY ?=
+QUICK ?=
 
-.PHONY: demo test fast storms check soak format requirements clean help
+.PHONY: demo test fast storms check soak bench format requirements clean help
 
 help:  ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,7 +22,7 @@ test: check  ## make check, then every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
 
 fast: .make/test  ## The fast tests alone
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not flow and not storm" tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and not flow and not storm" tests
 
 storms: .make/test  ## Every storm in full (SEED=… one seed, BROKEN=… on a broken build); ledgers in storm-ledgers
 	STORMS=full $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m storm tests/storms
@@ -33,6 +35,9 @@ check: .make/test  ## Formatting, lints, types, import directions
 
 soak: .make/test  ## 2,000 photos of every size while the worker's memory is looked at; some minutes
 	$(BIN)/python -m tests.stands.soak
+
+bench: .make/test .make/peers/done  ## Measure all (ONLY=… some, QUICK=1 in short) against others; benchmarks/results
+	FOLDER="$(FOLDER)" $(BIN)/python -m benchmarks $(ONLY) $(if $(QUICK),--quick)
 
 format: .make/test  ## Format, and mend what a linter can mend
 	$(BIN)/ruff format .
@@ -56,6 +61,14 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Try: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+
+# Without them the benchmarks say who is missing, and measure the others.
+.make/peers/done: benchmarks/peers.txt | $(BIN)/python
+	@echo "Installing benchmarks/peers.txt into .make/peers (some minutes, once; 2 GB)"
+	@mkdir -p .make/peers
+	{ $(BIN)/python -m venv .make/peers && .make/peers/bin/python -m pip --disable-pip-version-check --quiet install \
+		--requirement benchmarks/peers.txt; } || { echo "The peers can't be installed here; to try again, remove .make/peers" >&2; rm -f .make/peers/bin/python; }
+	@touch $@
 
 .make/test: requirements/references.txt
 

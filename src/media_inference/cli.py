@@ -131,12 +131,10 @@ def token(
     ttl: Annotated[str, typer.Option(help="How long it is good for: 90s, 15m, 1h, 7d.")] = "1h",
 ) -> None:
     """Print a token signed with the private key that `up` made."""
-    from media_inference.api.tokens import sign
-    from media_inference.processes.keys import read_private_key
+    from media_inference.processes.keys import sign_here
 
     seconds = _seconds(ttl)
-    key = read_private_key(load_settings())
-    typer.echo(sign(key, subject=sub, permissions=permission or [], admin=admin, ttl_seconds=seconds))
+    typer.echo(sign_here(load_settings(), subject=sub, permissions=permission or [], admin=admin, ttl_seconds=seconds))
 
 
 @app.command()

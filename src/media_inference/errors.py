@@ -8,6 +8,7 @@
     ├── DatabaseUnavailable          the database does not answer; nothing is lost, it is asked again
     │   └── DatabaseFull             it answers, but has no room; a TransientError too, for the code `storage_full`
     ├── KeyReused                    an Idempotency-Key that came with another request before
+    ├── QueueFull                    as many jobs wait as may
     ├── UploadRefused                a file that the media store does not take
     ├── TextNotEmbedded              a text has no vector, so it can't be searched by
     │   ├── NoTextTower              the image model knows no texts
@@ -73,6 +74,10 @@ class DatabaseUnavailable(MediaInferenceError):
 
 class KeyReused(MediaInferenceError):
     """An `Idempotency-Key` came with another request before; one key stands for one request."""
+
+
+class QueueFull(MediaInferenceError):
+    """As many jobs wait to be claimed as may; there is room again when workers have claimed some."""
 
 
 class UploadRefused(MediaInferenceError):

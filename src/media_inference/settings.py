@@ -77,14 +77,19 @@ class Settings(BaseSettings):
     auth_disabled: bool = False
     token_issuer: str | None = None
     token_audience: str | None = None
+    token_max_life: Annotated[int, Field(ge=1, le=10 * 366 * 86_400)] = 366 * 86_400
 
     # Working
     worker_poll_interval: Seconds = 1.0
     worker_max_retries: Annotated[int, Field(ge=0, le=100)] = 3
     worker_threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    jobs_at_once: Annotated[int, Field(ge=0, le=1024)] = 0
+    batch_size: Annotated[int, Field(ge=0, le=256)] = 0
+    batch_max_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = 10.0
     lease_seconds: Annotated[float, Field(ge=3, le=3600)] = 30.0
     job_timeout: Seconds = 120.0
     shutdown_grace: Seconds = 20.0
+    queue_limit: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_000_000
     dedupe: bool = False
     idempotency_keep: KeepSeconds = 86_400.0
 
@@ -92,6 +97,8 @@ class Settings(BaseSettings):
     events_keep: KeepSeconds = 7 * 86_400.0
     events_most: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 1_000_000
     event_streams: Annotated[int, Field(ge=0, le=10_000)] = 100
+    event_streams_per_client: Annotated[int, Field(ge=0, le=10_000)] = 25
+    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 512
 
     # Pictures
     media_store_url: Annotated[str, AfterValidator(_media_store_url)] | None = None
@@ -102,7 +109,9 @@ class Settings(BaseSettings):
     media_sync_max_age: KeepSeconds = 7 * 86_400.0
     max_image_bytes: Bytes = 100 * 1024 * 1024
     max_image_pixels: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100_000_000
+    max_image_side: Annotated[int, Field(ge=1, le=1_000_000)] = 65_535
     decode_timeout: Seconds = 30.0
+    decoded_bytes: Bytes = 512 * 1024 * 1024
     decoder_memory_bytes: Annotated[int, Field(ge=512 << 20, le=1 << 40)] = 2 << 30
 
     # Vectors

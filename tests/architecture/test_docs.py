@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 import media_inference
 from media_inference.api.problems import MEANINGS
+from media_inference.api.tokens import Refusal
 from media_inference.cli import app
 from media_inference.errors import ErrorCode
 from media_inference.models.catalog import MODELS
@@ -119,6 +120,11 @@ def test_every_problem_is_explained_with_its_status() -> None:
     assert {code: int(status) for code, status, _ in rows} == {
         code.value: meaning.status for code, meaning in MEANINGS.items()
     }
+
+
+def test_every_reason_to_refuse_a_token_is_explained() -> None:
+    rows = table(document("docs/errors.md"), "reason", "means")
+    assert [reason for reason, _ in rows] == [f"{reason}" for reason in Refusal]
 
 
 @pytest.mark.parametrize("path", documents(), ids=name_of)

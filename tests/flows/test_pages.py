@@ -1,5 +1,6 @@
 """What people see, in a real browser: the demo's report and the page about the API."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -92,4 +93,22 @@ def test_the_page_about_the_api_names_every_route_and_loads_nothing_from_elsewhe
         assert path in text
     assert watched.complaints == []
     assert all(url.startswith(service.url) for url in watched.asked)
+    watched.page.close()
+
+
+def test_the_log_of_a_service_that_is_open_to_all_begins_with_saying_so(service: RunningService) -> None:
+    lines = [json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")]
+    (line,) = [line for line in lines if line["event"] == "auth.disabled"]
+    assert (line["level"], line["address"]) == ("warning", "127.0.0.1")
+
+
+def test_the_page_about_the_api_may_ask_the_api(browser: Browser, service: RunningService) -> None:
+    watched = Watched(browser)
+    watched.page.goto(f"{service.url}/docs#get_version")
+    form = watched.page.locator("#get_version form")
+    form.locator("button").click()
+    shown = watched.page.locator("#get_version form + pre")
+    shown.filter(has_text="version").wait_for()
+    assert shown.inner_text().startswith("200")
+    assert watched.complaints == []
     watched.page.close()

@@ -12,10 +12,18 @@ from alembic.runtime.migration import MigrationContext
 
 from media_inference.errors import CannotStart
 from media_inference.jobs.event import EventType
+from media_inference.jobs.job import NewJob
+from media_inference.jobs.outcome import Findings
 from media_inference.queue.engine import open_engine, wal_is_safe
 from media_inference.queue.events import EventLog
+from media_inference.queue.job_queue import JobQueue
+from media_inference.queue.job_records import JobRecords
 from media_inference.queue.migrate import database_revision, migrate, newest_revision
+from media_inference.queue.rules import Rules
+from media_inference.queue.submission import Origin
 from media_inference.queue.tables import metadata
+from media_inference.queue.tallies import TALLY_RULE
+from media_inference.queue.turns import Wish
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +34,8 @@ def test_migrated_tables_are_those_of_the_code(tmp_path: Path) -> None:
     assert migrate(engine) == newest_revision() == database_revision(engine)
     with engine.connect() as connection, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*expression-based index.*")
-        names = {"include_name": lambda name, _kind, _parents: name != "ix_queue_claim_order"}
+        ordered = {"ix_queue_claim_order", "ix_queue_type_order"}
+        names = {"include_name": lambda name, _kind, _parents: name not in ordered}
         context = MigrationContext.configure(connection, opts=names)
         assert compare_metadata(context, metadata) == []
     engine.dispose()
@@ -47,6 +56,29 @@ def test_jobs_that_are_under_way_get_the_event_of_their_beginning(tmp_path: Path
     assert [(event.event_id, event.job_id, event.at) for event in found] == [(1, "job-2", 98), (2, "job-0", 100)]
     assert {event.type for event in found} == {EventType.QUEUED}
     assert found[0].data == {"task_type": "face_detection", "media_store_id": "7", "priority": 3}
+    engine.dispose()
+
+
+def test_jobs_that_wait_are_found_by_their_task_types_and_still_tallied(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/test.db")
+    migrate(engine, to="0008")
+    with engine.begin() as connection:
+        for number, task_type in enumerate(("image_embedding", "face_detection")):
+            connection.exec_driver_sql(
+                "INSERT INTO jobs (job_id, task_type, media_store_id, status, priority, created_at) "
+                "VALUES (?, ?, '7', 'pending', 3, 0)",
+                (f"job-{number}", task_type),
+            )
+            connection.exec_driver_sql("INSERT INTO queue (job_id, priority) VALUES (?, 3)", (f"job-{number}",))
+    migrate(engine)
+    queue = JobQueue(engine)
+    (claim,) = queue.claim_some("w", Wish(2, without=["image_embedding"]))
+    assert claim.job_id == "job-1"
+    assert queue.settle(claim, Findings({}), lambda: None)
+    assert not list(Rules(engine).broken(TALLY_RULE))
+    assert JobRecords(engine).statistics().waiting_by_priority == {3: 1}
+    assert queue.submit_or_share(NewJob("image_embedding", "7")).job.job_id == "job-0"
+    assert queue.submit_or_share(NewJob("face_detection", "7")).origin is Origin.NEW
     engine.dispose()
 
 

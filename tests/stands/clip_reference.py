@@ -17,13 +17,14 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 Grey = NDArray[np.float64]
 
 
-def crop_by_pillow(pixels: Pixels) -> Pixels:
-    """[224, 224, 3] uint8 by Pillow's own resize and crop."""
+def crop_by_pillow(pixels: Pixels, extent: tuple[float, float] | None = None) -> Pixels:
+    """[224, 224, 3] uint8 by Pillow's own resize and crop of a picture so wide and high, or of all pixels."""
     image = Image.fromarray(pixels)
-    if image.width <= image.height:
-        image = image.resize((SIDE, int(SIDE * image.height / image.width)), Image.Resampling.BICUBIC)
+    width, height = extent or image.size
+    if width <= height:
+        image = image.resize((SIDE, int(SIDE * height / width)), Image.Resampling.BICUBIC, (0, 0, width, height))
     else:
-        image = image.resize((int(SIDE * image.width / image.height), SIDE), Image.Resampling.BICUBIC)
+        image = image.resize((int(SIDE * width / height), SIDE), Image.Resampling.BICUBIC, (0, 0, width, height))
     left, top = (image.width - SIDE) // 2, (image.height - SIDE) // 2
     return np.asarray(image.crop((left, top, left + SIDE, top + SIDE)))
 
@@ -70,7 +71,7 @@ def _cubic(distances: Grey) -> Grey:
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
-def clip_tensor(pixels: Pixels) -> NDArray[np.float32]:
+def clip_tensor(pixels: Pixels, extent: tuple[float, float] | None = None) -> NDArray[np.float32]:
     """What the network is to be given for one picture."""
-    values = crop_by_pillow(pixels).astype(np.float64) / 255
+    values = crop_by_pillow(pixels, extent).astype(np.float64) / 255
     return np.asarray(((values - np.array(MEAN)) / np.array(STD)).transpose(2, 0, 1)[None], np.float32)

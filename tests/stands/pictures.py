@@ -1,5 +1,6 @@
 """Real pictures for tests, decoded plainly, without the guarded decoder of the product."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,13 @@ def picture(path: Path) -> Pixels:
     """A picture file as [height, width, 3] uint8, upright."""
     with Image.open(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def png(width: int, height: int) -> bytes:
+    """A red picture's file."""
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), "red").save(file, "PNG")
+    return file.getvalue()
 
 
 def noise(height: int, width: int, seed: int = 0) -> Pixels:

@@ -79,13 +79,7 @@ class RunningService:
 
     def worker_pids(self) -> list[int]:
         """The worker processes that run now."""
-        listing = subprocess.run(
-            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return [int(line.split()[0]) for line in listing.stdout.splitlines() if "worker_process" in line]
+        return worker_pids(self.process.pid)
 
     def wait_until_workers_are_ready(self) -> None:
         """Returns when `/health` is healthy."""
@@ -95,6 +89,20 @@ class RunningService:
         """SIGTERM, and the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(_PATIENCE)
+
+
+def worker_pids(supervisor: int) -> list[int]:
+    """The workers of a process: forks of its templates."""
+    return [worker for template in _running_workers(supervisor) for worker in _running_workers(template)]
+
+
+def _running_workers(parent: int) -> list[int]:
+    """The children of a process that are templates or workers, and have not ended."""
+    listing = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,stat=,args=", "--ppid", str(parent)], capture_output=True, text=True, check=False
+    )
+    lines = (line.split(maxsplit=2) for line in listing.stdout.splitlines() if "worker_process" in line)
+    return [int(pid) for pid, state, _ in lines if not state.startswith("Z")]
 
 
 def until(look: Callable[[], Seen], good: Callable[[Seen], object], patience: float = _PATIENCE) -> Seen:
@@ -116,10 +124,12 @@ def running_service(
     workers: int = 1,
     command: str = "up",
     wait: bool = True,
+    with_token: bool = True,
 ) -> Iterator[RunningService]:
     """Starts the service with its data in ``folder``/data, and stops it in the end.
 
-    ``wait``: until it is healthy, workers included; `serve` never has any.
+    ``wait``: until it is healthy, workers included; `serve` never has any. ``with_token``: make one, which takes a
+    process and half a second.
     """
     data, log = folder / "data", folder / f"{command}.log"
     environment = service_environment(data) | dict(settings or {})
@@ -130,7 +140,7 @@ def running_service(
         process = subprocess.Popen(arguments, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=log_file)
     try:
         url = until(lambda: _url(log, start, process), bool)
-        service = RunningService(process, data, log, make_token(folder, environment))
+        service = RunningService(process, data, log, make_token(folder, environment) if with_token else "")
     except BaseException:
         process.kill()
         process.wait()

@@ -90,7 +90,9 @@ def soak(folder: Path, photos: int, seed: int, *, batch: int = BATCH, yunet: boo
     """Runs all tasks on each photo; every job must be completed. The next batch is made while one is worked through."""
     media = folder / "photos"
     media.mkdir()
-    settings = {"MEDIA_STORE_URL": media.as_uri(), "MODELS_DIR": str(folder / "models")}
+    # One job at a time: pictures of several that are there at once would hide a small leak.
+    alone = {"JOBS_AT_ONCE": "1", "WORKER_THREADS": "1"}
+    settings = {"MEDIA_STORE_URL": media.as_uri(), "MODELS_DIR": str(folder / "models"), **alone}
     if yunet:
         place_yunet(folder / "models", SHARED)
         settings["FACE_DETECTOR"] = "yunet-2023mar"

@@ -4,9 +4,9 @@
 of each process of the service; the product has no switch for it.
 """
 
+import dataclasses
 import threading
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,18 +25,23 @@ class BrokenBuild:
 
 
 def _no_fence() -> None:
-    from media_inference.queue import changes, job_queue
+    import sqlalchemy as sa
+
+    from media_inference.queue import changes, settling
     from media_inference.queue.tables import queue
 
-    for module in (changes, job_queue):
-        replace(module, "held", lambda claim: queue.c.job_id == claim.job_id)
+    def whoever_comes(tx: sa.Connection, claims: Sequence[Any]) -> set[str]:
+        there = set(tx.scalars(sa.select(queue.c.job_id)))
+        return {claim.lease_token for claim in claims if claim.job_id in there}
+
+    replace(changes, "held", lambda claim: queue.c.job_id == claim.job_id)
+    replace(settling, "tokens_held", whoever_comes)
 
 
 def _settle_without_a_claim() -> None:
-    from media_inference.queue import job_queue
+    from media_inference.queue import settling
 
-    take_back: Callable[..., bool] = vars(job_queue)["take_back"]
-    replace(job_queue, "take_back", lambda tx, claim: take_back(tx, claim) or True)
+    replace(settling, "tokens_held", lambda _tx, claims: {claim.lease_token for claim in claims})
 
 
 def _uncounted_crash() -> None:
@@ -52,38 +57,44 @@ def _charged_release() -> None:
 
 
 def _answer_before_the_commit() -> None:
-    from media_inference.failpoints import Failpoint, failpoint
-    from media_inference.jobs.job import Job, JobStatus, NewJob
-    from media_inference.queue.engine import writing
     from media_inference.queue.job_queue import JobQueue
-    from media_inference.queue.submission import add_job
+    from media_inference.queue.submission import Answer, Origin, Submission, Wanted
 
-    def answer_first(self: JobQueue, new: NewJob) -> Job:
-        job_id = str(uuid.uuid4())
+    submit_all = JobQueue.submit_all
 
-        def write_later() -> None:
-            with writing(self._engine) as tx:
-                add_job(tx, new, 0, job_id)
-                failpoint(Failpoint.SUBMIT_BEFORE_COMMIT, new.media_store_id)
+    def answer_first(self: JobQueue, wanted: Sequence[Wanted]) -> list[Answer]:
+        threading.Timer(0.1, submit_all, (self, wanted)).start()
+        return [Submission(one.job(0), Origin.NEW) for one in wanted]
 
-        threading.Timer(0.1, write_later).start()
-        return Job(job_id, new.task_type, new.media_store_id, JobStatus.PENDING, new.priority, 0)
-
-    replace(JobQueue, "submit", answer_first)
+    replace(JobQueue, "submit_all", answer_first)
 
 
 def _files_after_the_commit() -> None:
+    from media_inference.queue.changes import Settlement
     from media_inference.queue.job_queue import JobQueue
 
-    settle = JobQueue.settle
+    settle_some, settle_and_claim = JobQueue.settle_some, JobQueue.settle_and_claim
 
-    def settle_first(self: JobQueue, claim: Any, findings: Any, promote_files: Callable[[], None]) -> bool:
-        accepted = settle(self, claim, findings, lambda: None)
-        if accepted:
-            promote_files()
-        return accepted
+    def later(settlements: Sequence[Settlement]) -> list[Settlement]:
+        return [dataclasses.replace(one, promote_files=lambda: None) for one in settlements]
 
-    replace(JobQueue, "settle", settle_first)
+    def promote(settlements: Sequence[Settlement], endings: Sequence[Any]) -> None:
+        for settlement, ending in zip(settlements, endings, strict=True):
+            if ending is True:
+                settlement.promote_files()
+
+    def settle_first(self: JobQueue, settlements: Sequence[Settlement]) -> list[Any]:
+        endings = settle_some(self, later(settlements))
+        promote(settlements, endings)
+        return endings
+
+    def settle_and_claim_first(self: JobQueue, settlements: Sequence[Settlement], *claiming: Any) -> Any:
+        endings, claims = settle_and_claim(self, later(settlements), *claiming)
+        promote(settlements, endings)
+        return endings, claims
+
+    replace(JobQueue, "settle_some", settle_first)
+    replace(JobQueue, "settle_and_claim", settle_and_claim_first)
 
 
 def _acknowledge_before_the_upsert() -> None:
@@ -91,11 +102,12 @@ def _acknowledge_before_the_upsert() -> None:
 
     publish = VectorPublisher._publish
 
-    def acknowledge_first(self: VectorPublisher, entry: Any) -> None:
-        publication = self.outbox.publication(entry)
-        self.outbox.acknowledge(entry)
-        unacknowledged = _Stub(publication=lambda _: publication, acknowledge=lambda _: None)
-        publish(VectorPublisher(unacknowledged, self.vectors), entry)  # type: ignore[arg-type]  # all it is asked for
+    def acknowledge_first(self: VectorPublisher, entries: Sequence[Any]) -> int:
+        first = entries[:1]
+        publications = self.outbox.publications(first)
+        self.outbox.acknowledge(*first)
+        unacknowledged = _Stub(publications=lambda _: publications, acknowledge=lambda *_: None)
+        return publish(VectorPublisher(unacknowledged, self.vectors), first)  # type: ignore[arg-type]  # all it is asked for
 
     replace(VectorPublisher, "_publish", acknowledge_first)
 
@@ -119,14 +131,18 @@ def _report_noted_before_it_is_sent() -> None:
 
 
 def _commit_early() -> None:
-    import sqlalchemy as sa
+    from media_inference.queue import driver, intake
 
-    def commit(_connection: object, cursor: Any, statement: str, *_: object) -> None:
-        if statement.startswith("INSERT INTO jobs "):
-            cursor.connection.execute("COMMIT")
-            cursor.connection.execute("BEGIN IMMEDIATE")
+    run = driver.fetch
 
-    sa.event.listen(sa.Engine, "after_cursor_execute", commit)
+    def commit_after(tx: Any, statement: str, *parameters: Any) -> Any:
+        rows = run(tx, statement, *parameters)
+        if "INSERT INTO jobs " in statement:
+            run(tx, "COMMIT")
+            run(tx, "BEGIN IMMEDIATE")
+        return rows
+
+    replace(intake, "fetch", commit_after)
 
 
 def _synchronous(level: str) -> None:
@@ -155,12 +171,14 @@ def _acknowledge_before_delete() -> None:
     from media_inference.publisher.vectors import VectorPublisher
     from media_inference.vectors.store import Point
 
-    def publish(self: VectorPublisher, entry: Any) -> None:
-        publication = self.outbox.publication(entry)
+    def publish(self: VectorPublisher, entries: Sequence[Any]) -> int:
+        entry = entries[0]
+        (publication,) = self.outbox.publications([entry])
         self.vectors.upsert(entry.collection, [Point(p.point_id, p.vector, p.payload) for p in publication.embeddings])
         self.outbox.acknowledge(entry)
         failpoint(Failpoint.PUBLISH_AFTER_UPSERT, entry.media_store_id)
         self.vectors.delete(entry.collection, publication.stale)
+        return 1
 
     replace(VectorPublisher, "_publish", publish)
 
@@ -184,11 +202,12 @@ def _errors_ignored() -> None:
 
     publish = VectorPublisher._publish
 
-    def publish_or_not(self: VectorPublisher, entry: Any) -> None:
+    def publish_or_not(self: VectorPublisher, entries: Sequence[Any]) -> int:
         try:
-            publish(self, entry)
+            return publish(self, entries)
         except TransientError:
-            self.outbox.acknowledge(entry)
+            self.outbox.acknowledge(*entries)
+            return len(entries)
 
     replace(VectorPublisher, "_publish", publish_or_not)
 
@@ -246,6 +265,7 @@ BROKEN_BUILDS = {
         "the look for room before a job is accepted", "disk", promises.room_not_asked_for
     ),
     "full_disk_charged": BrokenBuild("the release of a job without room", "disk", promises.full_disk_charged),
+    "one_line_for_all": BrokenBuild("the places that reads have to themselves", "overload", promises.one_line_for_all),
 }
 
 

@@ -3,6 +3,7 @@
 import shutil
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,45 +11,61 @@ from tests.storms.patch import replace
 
 
 def key_noted_apart() -> None:
-    """The key is looked up before, and noted after, the transaction of the job."""
+    """Keys are looked up before, and noted after, the transactions of their jobs."""
     import sqlalchemy as sa
     from sqlalchemy.dialects import sqlite
 
-    from media_inference.jobs.job import Job, JobStatus, NewJob
     from media_inference.queue.engine import reading, writing
     from media_inference.queue.job_queue import JobQueue
-    from media_inference.queue.submission import Origin, RequestKey, Submission
+    from media_inference.queue.submission import Answer, Origin, RequestKey, Submission, Wanted
     from media_inference.queue.tables import idempotency_keys as keys
 
-    def submit_once(self: JobQueue, new: NewJob, key: RequestKey) -> Submission:
-        with reading(self._engine) as tx:
-            known = sa.select(keys.c.job_id).where(keys.c.subject == key.subject, keys.c.key == key.key)
-            job_id = tx.scalar(known)
-        if job_id is not None:
-            job = Job(job_id, new.task_type, new.media_store_id, JobStatus.PENDING, new.priority, 0)
-            return Submission(job, Origin.REPLAYED)
-        job = self.submit(new)
-        with writing(self._engine) as tx:
-            row = {"subject": key.subject, "key": key.key, "request_hash": "", "job_id": job.job_id, "created_at": 0}
-            tx.execute(sqlite.insert(keys).values(row).on_conflict_do_nothing())
-        return Submission(job, Origin.NEW)
+    submit_all = JobQueue.submit_all
 
-    replace(JobQueue, "submit_once", submit_once)
+    def seek(self: JobQueue, key: RequestKey | None) -> str | None:
+        if key is None:
+            return None
+        with reading(self._engine) as tx:
+            return tx.scalar(sa.select(keys.c.job_id).where(keys.c.subject == key.subject, keys.c.key == key.key))
+
+    def note(self: JobQueue, key: RequestKey, job_id: str) -> None:
+        with writing(self._engine) as tx:
+            row = {"subject": key.subject, "key": key.key, "request_hash": "", "job_id": job_id, "created_at": 0}
+            tx.execute(sqlite.insert(keys).values(row).on_conflict_do_nothing())
+
+    def submit_one(self: JobQueue, one: Wanted, known: str | None) -> Answer:
+        if known is not None:
+            return Submission(Wanted(one.new, job_id=known).job(0), Origin.REPLAYED)
+        (answer,) = submit_all(self, [Wanted(one.new, None, one.share and one.key is None, one.job_id)])
+        if one.key is not None:
+            note(self, one.key, one.job_id)
+        return answer
+
+    def submit_apart(self: JobQueue, wanted: Sequence[Wanted]) -> list[Answer]:
+        known = [seek(self, one.key) for one in wanted]
+        return [submit_one(self, one, job_id) for one, job_id in zip(wanted, known, strict=True)]
+
+    replace(JobQueue, "submit_all", submit_apart)
 
 
 def live_job_sought_apart() -> None:
     """The live job is looked for before the transaction of the new one."""
-    from media_inference.jobs.job import NewJob
     from media_inference.queue.engine import reading
+    from media_inference.queue.intake import live_jobs
     from media_inference.queue.job_queue import JobQueue
-    from media_inference.queue.submission import Origin, Submission, find_live_job
+    from media_inference.queue.submission import Answer, Origin, Submission, Wanted
 
-    def submit_or_share(self: JobQueue, new: NewJob) -> Submission:
+    submit_all = JobQueue.submit_all
+
+    def submit_apart(self: JobQueue, wanted: Sequence[Wanted]) -> list[Answer]:
         with reading(self._engine) as tx:
-            live = find_live_job(tx, new)
-        return Submission(self.submit(new), Origin.NEW) if live is None else Submission(live, Origin.SHARED)
+            live = [list(live_jobs(tx, [one.new]).values()) if one.share and one.key is None else [] for one in wanted]
+        return [
+            Submission(found[0], Origin.SHARED) if found else submit_all(self, [Wanted(one.new, one.key)])[0]
+            for one, found in zip(wanted, live, strict=True)
+        ]
 
-    replace(JobQueue, "submit_or_share", submit_or_share)
+    replace(JobQueue, "submit_all", submit_apart)
 
 
 def last_id_forgotten() -> None:
@@ -128,3 +145,10 @@ def full_disk_charged() -> None:
         return self.retry(claim, TransientError(ErrorCode.STORAGE_FULL, "there is no room"), delay)
 
     replace(JobQueue, "release", retry_instead)
+
+
+def one_line_for_all() -> None:
+    """Whoever reads stands in line with whoever writes."""
+    from media_inference.api.lines import Lines
+
+    replace(Lines, "of", lambda self, _scope: self._submissions)

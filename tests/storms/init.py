@@ -8,6 +8,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.stands.running_service import worker_pids
+
 _PATIENCE = 60.0
 
 
@@ -31,12 +33,12 @@ class Kept:
         return self._process.pid
 
     def children(self) -> dict[str, int]:
-        """The worker processes that it supervises now: worker id -> process id."""
-        listing = subprocess.run(
-            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.pid)], capture_output=True, text=True, check=False
-        )
-        lines = [line.split() for line in listing.stdout.splitlines() if "--worker-id" in line]
-        return {words[words.index("--worker-id") + 1]: int(words[0]) for words in lines}
+        """The worker processes that it supervises now: how the worker's id begins -> process id."""
+        found = {}
+        for pid in worker_pids(self.pid):
+            with contextlib.suppress(OSError):  # it has ended
+                found[Path(f"/proc/{pid}/comm").read_text().strip()] = pid
+        return {name: pid for name, pid in found.items() if name.startswith("worker-")}
 
     def kill(self) -> None:
         """SIGKILL; it is started again."""

@@ -97,14 +97,15 @@ class SteppedOutbox(Outbox):
         self.read = f"{[entry.entry_id for entry in entries]}"
         return entries
 
-    def publication(self, entry: OutboxEntry) -> Publication:
-        found = super().publication(entry)
-        self.read += f" {entry.entry_id}: {[item.point_id for item in found.embeddings]} {found.stale}"
-        return found
+    def publications(self, entries: Sequence[OutboxEntry]) -> list[Publication]:
+        all_found = super().publications(entries)
+        for entry, found in zip(entries, all_found, strict=True):
+            self.read += f" {entry.entry_id}: {[item.point_id for item in found.embeddings]} {found.stale}"
+        return all_found
 
-    def acknowledge(self, entry: OutboxEntry) -> None:
+    def acknowledge(self, *entries: OutboxEntry) -> None:
         self.pause("acknowledge")
-        super().acknowledge(entry)
+        super().acknowledge(*entries)
 
 
 def no_pause(_stands: str) -> None:

@@ -4,15 +4,15 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from media_inference.failpoints import Failpoint
+from media_inference.queue.crashes import MOST_CRASHES
 from media_inference.queue.engine import sqlite_module
-from media_inference.queue.job_queue import MOST_CRASHES
 from media_inference.queue.tables import jobs, queue
 from tests.storms.faults import Action, Fault
 from tests.storms.init import Kept
@@ -85,13 +85,14 @@ class Striker:
         roles = [role for name, role in self.service.roles.items() if name.startswith("worker") and name not in stopped]
         role = self.chance.choice(roles)
         seconds = {duel.second for duel in self._stopped}
-        for worker_id, pid in role.children().items():
+        for name, pid in role.children().items():
             if pid in seconds:
                 return False
             with suppress(ProcessLookupError), _frozen(pid) as left_frozen:
-                held = self._held(worker_id)
-                if held is None or held.crashes >= MOST_CRASHES - 1:
+                jobs_held = self._held(name)
+                if not jobs_held or (len(jobs_held) == 1 and jobs_held[0].crashes >= MOST_CRASHES - 1):
                     return False
+                held = self.chance.choice(jobs_held)
                 if kill:
                     os.kill(pid, signal.SIGKILL)
                     self.kills += 1
@@ -119,11 +120,11 @@ class Striker:
         self._stopped.append(Duel(role, pid, held.job_id, fault, role.log.stat().st_size))
         self.stops += 1
 
-    def _held(self, worker_id: str) -> sa.Row[str, str, int] | None:
-        """What a worker, which can't go on just now, has claimed."""
+    def _held(self, name: str) -> Sequence[sa.Row[str, str, int]]:
+        """What the worker whose id begins so, and which can't go on just now, has claimed."""
         query = sa.select(*jobs.c["job_id", "media_store_id", "crashes"]).join(queue, jobs.c.job_id == queue.c.job_id)
         with self.service.engine.begin() as tx:
-            return tx.execute(query.where(queue.c.worker_id == worker_id)).one_or_none()
+            return tx.execute(query.where(queue.c.worker_id.startswith(name)).order_by(queue.c.position)).all()
 
     def _somebody_can_write(self) -> bool:
         """Whether the one that is stopped has not taken the write lock with it, which nobody can take from it."""

@@ -17,6 +17,7 @@ from tests.storms import (
     test_fsync_order,
     test_kill_storm,
     test_outage_storm,
+    test_overload_storm,
     test_poison_storm,
     test_power_storm,
     test_reprocess_storm,
@@ -90,7 +91,7 @@ def outage_server(folder: Path, photos: Mapping[str, Photo], broken: str) -> Ver
 
 
 def submit(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
-    keys, shared = (5, 0) if broken == "key_noted_apart" else (0, 5)
+    keys, shared = (5, 0) if broken == "key_noted_apart" else (0, 20)  # two of one group: a matter of chance
     return test_submit_storm.storm(folder, photos, 1, keys=keys, shared=shared, kills=0, broken=broken)
 
 
@@ -104,6 +105,10 @@ def backup(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
 
 def disk(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
     return test_disk_storm.storm(folder, photos, 1, full=["files"], broken=broken)
+
+
+def overload(folder: Path, photos: Mapping[str, Photo], broken: str) -> Verdict:
+    return test_overload_storm.storm(folder, photos, 4.0, broken)
 
 
 STORMS: dict[str, Callable[[Path, Mapping[str, Photo], str], Verdict]] = {
@@ -122,6 +127,7 @@ STORMS: dict[str, Callable[[Path, Mapping[str, Photo], str], Verdict]] = {
     "events": events,
     "backup": backup,
     "disk": disk,
+    "overload": overload,
 }
 SMALL = ("files_after_the_commit", "commit_early", "synchronous_normal")
 """What `make test` looks at; `make storms` looks at all."""

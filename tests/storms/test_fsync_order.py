@@ -95,18 +95,27 @@ def early_answers(seen: Sequence[Seen]) -> list[str]:
 
 
 def unsynced_answers(seen: Sequence[Seen]) -> list[str]:
-    """The answers up to which more had been answered than transactions written and synced."""
+    """The answers between which and their requests no thread wrote to the log and then synced it.
+
+    Requests that come together share a commit, and the next one may have begun when an answer of this one leaves.
+    """
     unsynced: list[str] = []
-    synced, answered = 0, 0
-    dirty: set[int] = set()
+    asked: dict[int, int] = {}
     for index, step in enumerate(seen):
-        if step.step is Step.LOGGED:
-            dirty.add(step.thread)
-        elif step.step is Step.SYNCED and step.thread in dirty:
-            dirty.remove(step.thread)
-            synced += 1
+        if step.step is Step.ASKED:
+            asked[step.descriptor] = index
         elif step.step is Step.ANSWERED:
-            answered += 1
-            if answered > synced:
-                unsynced.append(f"answer {answered} at step {index}: {synced} synced")
+            between = seen[asked.pop(step.descriptor) : index]
+            if not _was_committed(between):
+                unsynced.append(f"answer {len(unsynced)} at step {index}: {[one.step.value for one in between]}")
     return unsynced
+
+
+def _was_committed(between: Sequence[Seen]) -> bool:
+    dirty: set[int] = set()
+    for one in between:
+        if one.step is Step.LOGGED:
+            dirty.add(one.thread)
+        elif one.step is Step.SYNCED and one.thread in dirty:
+            return True
+    return False

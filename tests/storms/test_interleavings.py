@@ -1,13 +1,14 @@
 """No order of the steps of two attempts, a lease that runs out, the publisher and a kill leaves a wrong end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from media_inference.jobs.job import Claim
 from media_inference.publisher.vectors import VectorPublisher
-from media_inference.queue import changes, job_queue
+from media_inference.queue import changes, settling
 from media_inference.queue.outbox import OutboxEntry
 from media_inference.queue.tables import queue
 from media_inference.vectors.store import FACES, Point
@@ -40,21 +41,29 @@ def test_no_interleaving_leaves_a_wrong_end_or_a_stale_vector(
     assert report.schedules > (100_000 if FULL else 1_000)
 
 
+def whoever_comes(tx: sa.Connection, claims: Sequence[Claim]) -> set[str]:
+    """Takes a claim to hold as long as its job is in the queue."""
+    there = set(tx.scalars(sa.select(queue.c.job_id)))
+    return {claim.lease_token for claim in claims if claim.job_id in there}
+
+
 def without_a_fence(world: RivalAttempts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever comes may end the job: the WHERE names the job alone."""
-    for module in (changes, job_queue):
-        monkeypatch.setattr(module, "held", lambda claim: queue.c.job_id == claim.job_id)
+    monkeypatch.setattr(changes, "held", lambda claim: queue.c.job_id == claim.job_id)
+    monkeypatch.setattr(settling, "tokens_held", whoever_comes)
 
 
 def acknowledged_first(world: RivalAttempts, monkeypatch: pytest.MonkeyPatch) -> None:
     """The outbox forgets an entry before the vector store has it."""
 
-    def publish(self: VectorPublisher, entry: OutboxEntry) -> None:
-        publication = self.outbox.publication(entry)
-        self.outbox.acknowledge(entry)
-        points = [Point(item.point_id, item.vector, item.payload) for item in publication.embeddings]
-        self.vectors.upsert(entry.collection, points)
-        self.vectors.delete(entry.collection, publication.stale)
+    def publish(self: VectorPublisher, entries: Sequence[OutboxEntry]) -> int:
+        publications = self.outbox.publications(entries)
+        self.outbox.acknowledge(*entries)
+        for entry, publication in zip(entries, publications, strict=True):
+            points = [Point(item.point_id, item.vector, item.payload) for item in publication.embeddings]
+            self.vectors.upsert(entry.collection, points)
+            self.vectors.delete(entry.collection, publication.stale)
+        return len(entries)
 
     monkeypatch.setattr(VectorPublisher, "_publish", publish)
 

@@ -61,6 +61,7 @@ def storm(
         for number in range(rounds):
             storm.round(turns if number == 0 else chance.sample(turns, len(turns)), items)
         vanished = storm.settle_the_ledger()
+        service.wait_until_ready(2)  # what was killed last may just be starting, and would heed no signal yet
         assert set(service.stop().values()) == {0}
         return ledger.judge(
             service.end_state(),

@@ -14,6 +14,8 @@ from media_inference.models.yunet import YuNet
 from tests.stands.model_files import load_yunet
 from tests.stands.pictures import around, enlarged, picture
 
+pytestmark = pytest.mark.slow
+
 Matrix = NDArray[np.float64]
 Photo = tuple[Pixels, NDArray[np.float32]]
 

@@ -26,6 +26,8 @@ from media_inference.vectors.edge_store import EdgeStore
 from tests.stands.archive import Archive, edge_archive, kinds
 from tests.stands.synced import watch_syncs
 
+pytestmark = pytest.mark.slow
+
 KEYS = ("public_key.pem", "private_key.pem")
 
 

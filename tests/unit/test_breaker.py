@@ -69,6 +69,18 @@ def test_a_tripped_breaker_is_on_record_with_its_beginning_and_reason(store: Sto
     assert (outage.dependency, outage.since, outage.reason) == (Dependency.MEDIA_STORE, 1234, "nobody there")
 
 
+def test_who_settles_is_told_at_once_whether_work_may_go_on_and_probes_nothing(store: Store) -> None:
+    both = Breakers({Dependency.MEDIA_STORE: store.breaker})
+    assert both.well()
+    store.trip()
+    store.now += 1000
+    assert not both.well(), "it is time for a probe, but whoever settles does not wait for one"
+    assert store.probes == 0
+    store.away = False
+    assert both.closed()
+    assert both.well()
+
+
 def test_probes_come_after_growing_delays_and_the_first_good_one_closes_it(store: Store) -> None:
     store.trip()
     waits = []

@@ -1,7 +1,5 @@
 """The guarded child: what it may not do, and what happens when it dies, hangs or lies."""
 
-import array
-import fcntl
 import io
 import os
 import select
@@ -9,7 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import termios
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,17 +24,17 @@ from media_inference.media.sandbox.boxes import is_cut_off
 from media_inference.media.sandbox.formats import format_of
 from media_inference.media.sandbox.limits import DESCRIPTORS
 from media_inference.media.sandbox.protocol import LONGEST_MESSAGE, Limits, Nonsense, Sizes, parse_answer, receive
+from tests.corpus.bombs import slow_jpeg
+from tests.stands.documents import ROOT
+from tests.stands.hostile_child import hostile_decoder, hostile_photo
+from tests.stands.pictures import png
+
+pytestmark = pytest.mark.slow
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-def _png() -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (40, 30), "red").save(file, "PNG")
-    return file.getvalue()
-
-
-PHOTO = _png()
+PHOTO = png(40, 30)
 
 
 @pytest.fixture
@@ -51,37 +50,28 @@ def _pid(decoder: Decoder) -> int:
     return pid
 
 
-def _crash(decoder: Decoder) -> None:
+def _code(decoder: Decoder, photo: bytes = PHOTO) -> ErrorCode:
     with pytest.raises(PermanentError) as caught:
-        decoder.decode(PHOTO)
-    assert caught.value.code == ErrorCode.DECODER_CRASHED
+        decoder.decode(photo)
+    return caught.value.code
 
 
 def _works(decoder: Decoder) -> bool:
     return decoder.decode(PHOTO).pixels.shape == (30, 40, 3)
 
 
-def _wait_until_asked(decoder: Decoder) -> None:
-    """Until the (stopped) child has a question in its socket that it has not read."""
-    (place,) = decoder._places
-    assert place.child
-    unread = array.array("i", [0])
-    while not unread[0]:
-        os.sched_yield()
-        fcntl.ioctl(place.child._channel, termios.TIOCOUTQ, unread)
-
-
 @linux_only
-def test_a_child_killed_over_a_photo_fails_that_photo_and_no_other(decoder: Decoder) -> None:
-    pid = _pid(decoder)
-    os.kill(pid, signal.SIGSTOP)
-    with ThreadPoolExecutor(1) as threads:
-        crash = threads.submit(_crash, decoder)
-        _wait_until_asked(decoder)
-        os.kill(pid, signal.SIGKILL)
-        crash.result()
-    assert _works(decoder)
-    assert _pid(decoder) != pid
+def test_a_child_killed_over_a_photo_fails_that_photo_and_no_other(tmp_path: Path) -> None:
+    with hostile_decoder(tmp_path) as decoder:
+        decoder.warm()
+        pid = _pid(decoder)
+        with ThreadPoolExecutor(1) as threads:
+            crash = threads.submit(_code, decoder, hostile_photo("hang"))
+            _wait_until_it_runs(pid)
+            os.kill(pid, signal.SIGKILL)
+            assert crash.result() == ErrorCode.DECODER_CRASHED
+        assert _works(decoder)
+        assert _pid(decoder) != pid
 
 
 def test_a_child_killed_between_photos_costs_no_photo(decoder: Decoder) -> None:
@@ -92,38 +82,57 @@ def test_a_child_killed_between_photos_costs_no_photo(decoder: Decoder) -> None:
     assert _pid(decoder) != pid
 
 
-def test_a_child_that_hangs_is_killed_at_the_deadline() -> None:
-    decoder = Decoder(deadline=0.3)
-    try:
+def test_a_child_that_hangs_is_killed_at_the_deadline(tmp_path: Path) -> None:
+    with hostile_decoder(tmp_path, deadline=0.3) as decoder:
         decoder.warm()
         pid = _pid(decoder)
-        os.kill(pid, signal.SIGSTOP)
-        _crash(decoder)
+        assert _code(decoder, hostile_photo("hang")) == ErrorCode.DECODER_CRASHED
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
         assert _works(decoder)
+
+
+@linux_only
+def test_a_file_that_takes_more_memory_than_there_is_is_too_large_and_costs_no_child() -> None:
+    decoder = Decoder(max_bytes=1 << 30, limits=Limits(memory_bytes=96 << 20))
+    try:
+        decoder.warm()
+        pid = _pid(decoder)
+        assert _code(decoder, PHOTO + bytes(64 << 20)) == ErrorCode.IMAGE_TOO_LARGE
+        assert _works(decoder)
+        assert _pid(decoder) == pid
     finally:
         decoder.close()
-
-
-def _slow_jpeg() -> bytes:
-    """A few kilobytes that take minutes: a progressive JPEG whose last scan comes ten thousand times."""
-    file = io.BytesIO()
-    Image.new("L", (4000, 4000), 128).save(file, "JPEG", progressive=True)
-    content = file.getvalue()
-    scan = content[content.rindex(b"\xff\xda") : -2]
-    return content[:-2] + scan * 10_000 + content[-2:]
 
 
 def test_a_picture_that_burns_time_is_ended_by_the_kernel() -> None:
     decoder = Decoder(deadline=60, limits=Limits(cpu_seconds=1))
     try:
         with pytest.raises(PermanentError) as caught:
-            decoder.decode(_slow_jpeg())
+            decoder.decode(slow_jpeg())
         assert caught.value.code == ErrorCode.DECODER_CRASHED
         assert _works(decoder)
     finally:
         decoder.close()
+
+
+def test_neighbours_of_a_picture_that_crashes_its_decoder_go_on() -> None:
+    pool = Decoder(processes=2, deadline=60, limits=Limits(cpu_seconds=1))
+    try:
+        pool.warm()
+        with ThreadPoolExecutor(1) as threads:
+            crash = threads.submit(pool.decode, slow_jpeg())
+            neighbours = 0
+            while not crash.done():
+                assert _works(pool)
+                neighbours += 1
+        assert neighbours > 10, "they waited"
+        with pytest.raises(PermanentError) as caught:
+            crash.result()
+        assert caught.value.code == ErrorCode.DECODER_CRASHED
+        assert _works(pool)
+    finally:
+        pool.close()
 
 
 def test_a_child_is_replaced_after_its_share_of_pictures() -> None:
@@ -151,6 +160,22 @@ def test_closing_ends_the_children(decoder: Decoder) -> None:
         os.kill(pid, 0)
     with pytest.raises(RuntimeError):
         decoder.decode(PHOTO)
+
+
+def _wait_until_it_rests(pid: int) -> None:
+    """It is told to stop when it has said who it is, and takes a moment."""
+    end = time.monotonic() + 20
+    while not _status(pid)["State"].startswith("T"):
+        assert time.monotonic() < end
+        os.sched_yield()
+
+
+def _wait_until_it_runs(pid: int) -> None:
+    """Children rest, stopped, until they are asked."""
+    end = time.monotonic() + 20
+    while _status(pid)["State"].startswith("T"):
+        assert time.monotonic() < end
+        os.sched_yield()
 
 
 def _limits(pid: int) -> dict[str, tuple[str, str]]:
@@ -210,20 +235,28 @@ def test_the_child_has_no_network(decoder: Decoder) -> None:
     assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
 
 
+LONE_PARENT = """
+import sys
+from pathlib import Path
+from tests.stands.hostile_child import hostile_decoder
+with hostile_decoder(Path(sys.argv[1]), without=sys.argv[2:]) as decoder:
+    decoder.warm()
+    print(*decoder.pids, flush=True)
+    sys.stdin.read()
+"""
+
+
 @linux_only
-@pytest.mark.parametrize("stopped", [False, True])
-def test_the_child_dies_with_its_parent(*, stopped: bool) -> None:
-    program = (
-        "import sys; from media_inference.media.decoder import Decoder; decoder = Decoder(); decoder.warm();"
-        "print(*decoder.pids, flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+@pytest.mark.parametrize("without", [[], ["parent"]], ids=["at rest", "where it does not rest"])
+def test_the_child_dies_with_its_parent(tmp_path: Path, without: list[str]) -> None:
+    command = [sys.executable, "-c", LONE_PARENT, str(tmp_path), *without]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout
         child = os.pidfd_open(int(parent.stdout.readline()))
-        if stopped:
-            signal.pidfd_send_signal(child, signal.SIGSTOP)
         parent.kill()
         ended, _, _ = select.select([child], [], [], 20)
+        if not ended:
+            signal.pidfd_send_signal(child, signal.SIGKILL)
         os.close(child)
     assert ended, "a child without a parent lives on"
 
@@ -266,6 +299,10 @@ LIES: list[Any] = [
     {"width": 65_536, "height": 1, "full_width": 65_536, "full_height": 1},
     {"width": 10_001, "height": 10_000, "full_width": 10_001, "full_height": 10_000},
     {"width": 1, "height": 1, "full_width": 65_535, "full_height": 65_535},
+    {"width": 1, "height": 1, "full_width": 65_000, "full_height": 1},
+    {"width": 10, "height": 7, "full_width": 10, "full_height": 8},
+    {"width": 5, "height": 5, "full_width": 10, "full_height": 8},
+    {"width": 1, "height": 1, "full_width": 16, "full_height": 16},
 ]
 
 
@@ -298,7 +335,7 @@ def test_a_heif_file_with_a_trailer_or_an_open_end_is_not_cut_off() -> None:
         assert is_cut_off(io.BytesIO(head + tail)), tail
 
 
-GREETING = "channel.sendall(b'{\"ready\": true}\\n')"
+GREETING = 'channel.sendall(b\'{"held": {}, "missing": {}, "libraries": {}}\\n\')'
 QUESTION = "_, (source, target), _, _ = socket.recv_fds(channel, 1000, 2)"
 
 
@@ -322,7 +359,7 @@ def test_a_child_that_lies_is_a_crash(tmp_path: Path, monkeypatch: pytest.Monkey
     decoder = Decoder(deadline=5)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", _impostor(tmp_path, GREETING, QUESTION, *lines))
-        _crash(decoder)
+        assert _code(decoder) == ErrorCode.DECODER_CRASHED
     assert _works(decoder)
     decoder.close()
 
@@ -358,7 +395,7 @@ def test_the_last_words_of_a_child_are_logged(
     decoder = Decoder()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", _impostor(tmp_path, GREETING, QUESTION, "sys.exit('no such luck')"))
-        _crash(decoder)
+        assert _code(decoder) == ErrorCode.DECODER_CRASHED
     decoder.close()
     logged = capsys.readouterr().out
     assert "no such luck" in logged
@@ -379,3 +416,49 @@ def test_the_last_words_of_a_child_are_logged(
 )
 def test_the_brands_of_a_file_tell_heif_from_avif(prefix: bytes, name: str | None) -> None:
     assert format_of(prefix) == name
+
+
+@linux_only
+def test_a_refused_picture_leaves_no_memory_behind(decoder: Decoder) -> None:
+    """Ten thousand tiles of one pixel, which OpenJPEG makes tables of: 60 MB of holes in the heap."""
+    file = io.BytesIO()
+    Image.new("RGB", (120, 88), "red").save(file, "JPEG2000", no_jp2=True)
+    stream = file.getvalue()
+    at = stream.index(b"\xff\x51") + 22
+    tiny_tiles = stream[:at] + b"\0\0\0\1" * 2 + stream[at + 8 :]
+
+    assert _works(decoder)
+    before = int(_status(_pid(decoder))["RssAnon"].split()[0])
+    with pytest.raises(PermanentError):
+        decoder.decode(tiny_tiles)
+    assert _works(decoder)
+    assert int(_status(_pid(decoder))["RssAnon"].split()[0]) < before + 20_000
+
+
+@linux_only
+def test_a_child_is_not_asked_again_whatever_ended_the_wait_for_it(tmp_path: Path) -> None:
+    """It is in the middle of a picture, and would write that into the memory of the next."""
+
+    def out_of_memory(_signal: int, _frame: object) -> None:
+        raise MemoryError
+
+    before = signal.signal(signal.SIGUSR1, out_of_memory)
+    try:
+        with hostile_decoder(tmp_path) as decoder, ThreadPoolExecutor(1) as threads:
+            decoder.warm()
+            pid, here = _pid(decoder), threading.get_ident()
+
+            _wait_until_it_rests(pid)
+
+            def interrupt() -> None:
+                _wait_until_it_runs(pid)
+                signal.pthread_kill(here, signal.SIGUSR1)
+
+            interrupted = threads.submit(interrupt)
+            with pytest.raises(MemoryError):
+                decoder.decode(hostile_photo("hang"))
+            interrupted.result()
+            assert _works(decoder)
+            assert _pid(decoder) != pid
+    finally:
+        signal.signal(signal.SIGUSR1, before)

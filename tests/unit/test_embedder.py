@@ -29,7 +29,7 @@ class OneByOne:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def run(self, feeds: Mapping[str, Feed]) -> dict[str, Tensor]:
+    def run(self, feeds: Mapping[str, Feed], *, together: int = 1) -> dict[str, Tensor]:  # noqa: ARG002  # as its protocol
         tensor = feeds["picture"]
         if len(tensor) > 1:
             raise PermanentError(ErrorCode.INTERNAL, "the model did not take its input")

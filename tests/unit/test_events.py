@@ -1,7 +1,7 @@
 """Job events on a real SQLite file: written with the change that they tell of, read in order, trimmed in time."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,6 @@ from media_inference.queue.engine import open_engine, writing
 from media_inference.queue.events import EventLog, Gap, add_event
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
-from media_inference.queue.migrate import migrate
 from media_inference.queue.outbox import Outbox
 from media_inference.queue.tables import events, jobs
 
@@ -71,14 +70,6 @@ class Queue:
     def story(self) -> str:
         """The job's events in short: ``queued started1 completed1``."""
         return " ".join(f"{event.type}{event.data.get('attempt', '')}" for event in self.events())
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_engine(f"sqlite:///{tmp_path}/test.db")
-    migrate(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -40,6 +40,19 @@ def test_a_folder_is_media_not_found(tmp_path: Path) -> None:
     assert _code(FolderStore(tmp_path), "album") == ErrorCode.MEDIA_NOT_FOUND
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is open")
+def test_what_is_no_file_is_not_left_open(tmp_path: Path) -> None:
+    (tmp_path / "album").mkdir()
+    store, before = FolderStore(tmp_path), _open_files()
+    for _ in range(10):
+        _code(store, "album")
+    assert _open_files() == before
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def test_a_link_inside_the_folder_stands_for_its_file(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"photo")
     (tmp_path / "1").symlink_to("photo.jpg")

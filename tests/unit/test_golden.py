@@ -48,7 +48,7 @@ class Changed:
         self.input_shapes, self.output_shapes = session.input_shapes, session.output_shapes
         self.input_types = session.input_types
 
-    def run(self, feeds: Mapping[str, Feed]) -> dict[str, Tensor]:
+    def run(self, feeds: Mapping[str, Feed], *, together: int = 1) -> dict[str, Tensor]:  # noqa: ARG002  # as its protocol
         ((name, tensor),) = feeds.items()
         numbers = tensor.astype(np.float32) * np.float32(self._factor)
         return self._session.run({name: np.ascontiguousarray(numbers[:, ::-1] if self._swapped else numbers)})

@@ -20,6 +20,8 @@ from media_inference.media.store_kind import StoreOptions
 from tests.stands.hostile_behaviours import BEHAVIOURS, PHOTO, UPLOAD_BEHAVIOURS
 from tests.stands.hostile_store import Behaviour, Canary, HostileStore
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "a-very-secret-token"
 TOTAL = 1.0
 MAX_BYTES = 100_000

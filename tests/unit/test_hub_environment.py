@@ -14,6 +14,8 @@ from media_inference.models.yunet import YUNET_2023MAR
 from tests.stands.hub import Behaviour, Hub, hub
 from tests.stands.model_commands import pulling, run_on_a_terminal
 
+pytestmark = pytest.mark.slow
+
 (FILE,) = (file for file in YUNET_2023MAR.files if isinstance(file, HubFile))
 TOKEN = "hf_secret"
 

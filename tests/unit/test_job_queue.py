@@ -10,11 +10,12 @@ import sqlalchemy as sa
 from media_inference.errors import DatabaseUnavailable, ErrorCode, PermanentError, TransientError
 from media_inference.jobs.job import Claim, JobStatus, NewJob
 from media_inference.jobs.outcome import Artifact, Embedding, EmbeddingSet, Findings
-from media_inference.queue.engine import open_engine
-from media_inference.queue.job_queue import MOST_CRASHES, JobQueue
+from media_inference.queue.crashes import MOST_CRASHES
+from media_inference.queue.engine import open_engine, writing
+from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
 from media_inference.queue.leases import LeaseWatch
-from media_inference.queue.migrate import database_revision, migrate
+from media_inference.queue.migrate import database_revision
 from media_inference.queue.outbox import Outbox
 from media_inference.queue.tables import embedding_sets, queue
 
@@ -39,13 +40,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> sa.Engine:
-    engine = open_engine(f"sqlite:///{tmp_path}/test.db")
-    migrate(engine)
-    return engine
 
 
 @pytest.fixture
@@ -121,7 +115,7 @@ def test_a_settled_job_with_vectors_is_completed_only_when_they_are_published(
     assert (waiting.status, waiting.result) == (JobStatus.PROCESSING, None)
     outbox = Outbox(engine)
     (entry,) = outbox.waiting(10)
-    publication = outbox.publication(entry)
+    publication = outbox.publications([entry])[0]
     assert [item.point_id for item in publication.embeddings] == [1, 2]
     assert publication.embeddings[0].vector.dtype == np.float32
     outbox.acknowledge(entry)
@@ -140,13 +134,13 @@ def test_a_lost_lease_changes_nothing(
     jobs.charge_worker("first")
     held = take(jobs, "second")
     placed: list[str] = []
-    outcomes = {
+    outcomes: dict[str, Callable[[], bool | int]] = {
         "settle": lambda: jobs.settle(lost, face_set(1), lambda: placed.append("file")),
         "fail": lambda: jobs.fail(lost, PermanentError(ErrorCode.IMAGE_CORRUPT, "x")),
         "retry": lambda: jobs.retry(lost, NETWORK_GONE, 1.0),
         "renew": lambda: jobs.renew(lost),
     }
-    assert outcomes[act]() is False
+    assert not outcomes[act]()
     job = records.get(job_id)
     assert job is not None
     assert (job.status, job.error, placed) == (JobStatus.PROCESSING, None, [])
@@ -264,7 +258,7 @@ def test_vectors_of_a_deleted_job_stay_with_the_media_item(jobs: JobQueue, engin
     jobs.delete(job_id)
     outbox = Outbox(engine)
     (entry,) = outbox.waiting(10)
-    assert len(outbox.publication(entry).embeddings) == 1
+    assert len(outbox.publications([entry])[0].embeddings) == 1
     outbox.acknowledge(entry)
     assert outbox.waiting(10) == []
 
@@ -278,7 +272,7 @@ def test_a_later_outcome_replaces_the_points_of_the_earlier_one(
         submit()
         jobs.settle(take(jobs), face_set(*found), nothing)
         (entry,) = outbox.waiting(10)
-        publication = outbox.publication(entry)
+        publication = outbox.publications([entry])[0]
         shown |= {item.point_id for item in publication.embeddings}
         shown -= set(publication.stale)
         outbox.acknowledge(entry)
@@ -294,7 +288,7 @@ def test_sets_of_other_media_items_are_left_alone(jobs: JobQueue, engine: sa.Eng
         jobs.settle(take(jobs), face_set(point), nothing)
     first, second = outbox.waiting(10)
     outbox.acknowledge(first)
-    assert outbox.publication(second).stale == ()
+    assert outbox.publications([second])[0].stale == ()
     outbox.acknowledge(second)
     with engine.connect() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(embedding_sets)) == 2
@@ -310,7 +304,7 @@ def test_an_outcome_older_than_the_last_applied_one_is_skipped(
     jobs.settle(take(jobs), face_set(1), nothing)
     older, newer = outbox.waiting(10)
     outbox.acknowledge(newer)
-    assert outbox.publication(older).superseded
+    assert outbox.publications([older])[0].superseded
     outbox.acknowledge(older)
     job = records.get(old)
     assert job is not None
@@ -405,9 +399,9 @@ def test_a_lease_is_silent_in_the_end_although_every_look_has_to_wait_for_the_da
 
 
 def test_a_database_without_room_says_so_and_counts_as_away(engine: sa.Engine, jobs: JobQueue) -> None:
-    with engine.connect() as connection:  # the only one in the pool
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    with writing(engine) as tx:  # the connection of whatever is written next
+        pages = tx.exec_driver_sql("PRAGMA page_count").scalar_one()
+        tx.exec_driver_sql(f"PRAGMA max_page_count={pages}")
     fill = (jobs.submit(NewJob("t", "1")) for _ in range(10_000))
     with pytest.raises(TransientError) as full:
         list(fill)
@@ -462,3 +456,21 @@ def test_a_job_is_on_disk_when_submit_returns(tmp_path: Path, engine: sa.Engine,
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
     other.dispose()
+
+
+def test_times_are_taken_once_nobody_else_can_write_so_that_they_follow_each_other(engine: sa.Engine) -> None:
+    order = list[str]()
+
+    def clock() -> int:
+        order.append("clock")
+        return 1_700_000_000_000
+
+    sa.event.listen(engine, "begin", lambda _connection: order.append("begin"))
+    jobs = JobQueue(engine, clock)
+    for change in (
+        lambda: jobs.submit(NewJob("face_detection", "1")),
+        lambda: jobs.settle(take(jobs, "w"), Findings({"face_count": 0}), lambda: None),
+    ):
+        change()
+    assert order == ["begin", "clock"] * (len(order) // 2)
+    assert len(order) == 6

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,10 +61,17 @@ class Beats:
         pytest.fail(f"no beat {at_least}")
 
 
+@contextmanager
+def holding(beats: Beats) -> Iterator[None]:
+    beats.keeper.hold(beats.claim)
+    yield
+    beats.keeper.let_go(beats.claim)
+
+
 def test_a_held_claim_is_renewed_again_and_again(tmp_path: Path) -> None:
     beats = Beats(tmp_path, job_timeout=600)
     beats.keeper.start()
-    with beats.keeper.holding(beats.claim):
+    with holding(beats):
         beats.wait_for_beat(3)
     beats.keeper.stop()
     assert beats.ended_with == []
@@ -72,7 +80,7 @@ def test_a_held_claim_is_renewed_again_and_again(tmp_path: Path) -> None:
 def test_a_job_that_runs_for_too_long_ends_the_process_and_is_not_renewed(tmp_path: Path) -> None:
     beats = Beats(tmp_path, job_timeout=0.0)
     beats.keeper.start()
-    with beats.keeper.holding(beats.claim):
+    with holding(beats):
         assert beats.ended.wait(30)
     beats.keeper.stop()
     assert beats.ended_with[0] == EXIT_HUNG
@@ -102,7 +110,7 @@ def test_the_guard_takes_a_silent_lease_back_and_names_its_worker(tmp_path: Path
     assert heard.wait(30)
     guard.stop()
     assert silent == ["w"]
-    assert beats.queue.renew(beats.claim) is False
+    assert beats.queue.renew(beats.claim) == 0
     again = beats.queue.claim("other")
     assert again is not None
     assert again.job_id == beats.claim.job_id
@@ -113,7 +121,7 @@ def test_a_job_that_hangs_ends_the_process_also_while_the_database_is_away(tmp_p
     with beats.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE workers RENAME TO gone"))
     beats.keeper.start()
-    with beats.keeper.holding(beats.claim):
+    with holding(beats):
         assert beats.ended.wait(30)
     beats.keeper.stop()
 
@@ -122,10 +130,29 @@ def test_a_job_may_take_all_of_its_time_and_not_more(tmp_path: Path) -> None:
     now = [5000.0]
     beats = Beats(tmp_path, job_timeout=100.0, monotonic=lambda: now[0])
     beats.keeper.start()
-    with beats.keeper.holding(beats.claim):
+    with holding(beats):
         now[0] += 100.0
         beats.wait_for_beat(beats.beat() + 2)
         assert beats.ended_with == []
         now[0] += 0.001
         assert beats.ended.wait(30)
     beats.keeper.stop()
+
+
+def test_when_one_job_hangs_the_others_are_put_back_so_that_it_alone_is_charged(tmp_path: Path) -> None:
+    now = [5000.0]
+    beats = Beats(tmp_path, job_timeout=100.0, monotonic=lambda: now[0])
+    beats.keeper.hold(beats.claim)
+    now[0] += 50.0
+    beats.queue.submit(NewJob("t", "2"))
+    young = beats.queue.claim("w")
+    assert young is not None
+    beats.keeper.hold(young)
+    now[0] += 50.001
+    beats.keeper.start()
+    assert beats.ended.wait(30)
+    beats.keeper.stop()
+    assert beats.queue.charge_worker("w") == [beats.claim.job_id]
+    again = beats.queue.claim("other")
+    assert again is not None
+    assert (again.job_id, again.attempt) == (young.job_id, 1)

@@ -1,13 +1,15 @@
 """Pixels to tensors: rounding, colour and length are frozen."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from media_inference.errors import ErrorCode, PermanentError
-from media_inference.models.pixels import Interpolation, letterbox, pad, shortest_crop, unit
+from media_inference.models.kinds import Extent, Pixels
+from media_inference.models.pixels import Interpolation, letterbox, normalise, pad, resize, shortest_crop, unit
 from tests.stands.pictures import noise
 
 
@@ -18,6 +20,47 @@ def test_a_needle_of_a_picture_is_cut_before_it_is_enlarged() -> None:
     assert shortest_crop(noise(20_000, 1), 224).shape == (224, 224, 3)
 
     assert time.perf_counter() - start < 1  # 3 GB and 50 s when it is enlarged first
+
+
+def test_a_tensor_is_the_formula_in_float32_to_the_last_bit() -> None:
+    mean, std = np.array([122.7, 116.7, 104.1], np.float32), np.array([68.5, 66.6, 70.3], np.float32)
+    pictures = [noise(6, 9)[:, 2:7], noise(6, 5)]
+
+    tensor = normalise(pictures, mean, std)
+
+    assert tensor.flags.c_contiguous
+    assert tensor.dtype == np.float32
+    expected = (np.asarray(pictures, np.float32) - mean) / std
+    np.testing.assert_array_equal(tensor, expected.transpose(0, 3, 1, 2))
+
+
+def _cropped(picture: Pixels, extent: Extent | None) -> Pixels:
+    return shortest_crop(picture, 64, extent=extent)
+
+
+def _padded(picture: Pixels, extent: Extent | None) -> Pixels:
+    return pad(picture, 64, Interpolation.BICUBIC, extent)
+
+
+def _whole(picture: Pixels, extent: Extent | None) -> Pixels:
+    return resize(picture, 64, 64, extent=extent)
+
+
+@pytest.mark.parametrize("fitted", [_cropped, _padded, _whole])
+@pytest.mark.parametrize(("width", "height"), [(1001, 1003), (1607, 1025), (1025, 1607)])
+def test_a_smaller_copy_with_its_extent_is_fitted_as_the_picture(
+    fitted: Callable[[Pixels, Extent | None], Pixels], width: int, height: int
+) -> None:
+    rows, columns = np.mgrid[0:height, 0:width]
+    waves = [127 + 120 * np.sin(place / 40) for place in (columns, rows, rows + columns)]
+    picture = np.stack(waves, axis=2).astype(np.uint8)
+    small = np.asarray(Image.fromarray(picture).reduce(8))
+
+    def off(extent: Extent | None) -> int:
+        return int(np.abs(fitted(small, extent).astype(int) - fitted(picture, None)).max())
+
+    assert off((width / 8, height / 8)) <= 8
+    assert off(None) > 8, "without it the picture is stretched: else this test would see nothing"
 
 
 def test_the_middle_of_a_needle_is_what_remains() -> None:

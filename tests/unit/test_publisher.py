@@ -1,7 +1,10 @@
 """From the outbox into the vector store, with the real embedded Qdrant."""
 
+import itertools
+import select
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,8 +14,9 @@ import pytest
 from media_inference.errors import Dependency, DependencyAway, ErrorCode, TransientError
 from media_inference.jobs.job import JobStatus, NewJob
 from media_inference.jobs.outcome import Embedding, EmbeddingSet, Findings, PointId
+from media_inference.processes.relays import rest_of
 from media_inference.publisher.relay import Relay
-from media_inference.publisher.vectors import VectorPublisher
+from media_inference.publisher.vectors import AT_ONCE, VectorPublisher
 from media_inference.queue.engine import open_engine
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
@@ -22,6 +26,7 @@ from media_inference.queue.outbox import Outbox
 from media_inference.queue.wake import Wake
 from media_inference.vectors.edge_store import EdgeStore
 from media_inference.vectors.store import FACES, Point
+from tests.stands.running_service import until
 
 
 class FlakyStore(EdgeStore):
@@ -130,6 +135,108 @@ def test_the_relay_publishes_when_it_is_woken_and_recovers_from_an_outage(office
     assert relay.state().failures == 0
     assert office.outages.current() == []
     wake.close()
+
+
+def test_rounds_keep_their_distance_so_that_what_comes_in_between_goes_together(office: Office) -> None:
+    wake = Wake.pipe()
+    rounds = list[float]()
+
+    class Watched:
+        def publish_some(self) -> int:
+            rounds.append(time.monotonic())
+            return office.publisher.publish_some()
+
+    relay = Relay(
+        Dependency.VECTOR_STORE,
+        Watched(),
+        office.outages,
+        wake=wake,
+        poll_interval=3600,
+        rest=lambda since: 0.1 - since,
+    )
+    relay.start()
+    for _ in range(5):
+        last = office.settle(1000)
+        wake.ring()
+    until(lambda: office.status(last), lambda status: status is JobStatus.COMPLETED)
+    seen = list(rounds)  # the last one, on being stopped, waits for nobody
+    relay.stop()
+    assert len(seen) > 1
+    assert min(later - earlier for earlier, later in itertools.pairwise(seen)) >= 0.1
+    wake.close()
+
+
+def test_who_is_the_last_that_was_waited_for_ends_the_rest(office: Office) -> None:
+    wake = Wake.pipe()
+    in_company, asked = threading.Event(), threading.Event()
+    in_company.set()
+
+    def rest(_since: float) -> float:
+        asked.set()
+        return 3600 if in_company.is_set() else 0
+
+    relay = Relay(Dependency.VECTOR_STORE, office.publisher, office.outages, wake=wake, poll_interval=3600, rest=rest)
+    job_id = office.settle(1000)
+    relay.start()
+    assert asked.wait(30)
+    assert office.status(job_id) is JobStatus.PROCESSING
+    in_company.clear()
+    wake.ring()
+    until(lambda: office.status(job_id), lambda status: status is JobStatus.COMPLETED)
+    relay.stop()
+    wake.close()
+
+
+def test_who_rang_before_a_round_does_not_begin_another(office: Office) -> None:
+    wake = Wake.pipe()
+    rung, rounds = list[bool](), threading.Semaphore(0)
+
+    def rest(_since: float) -> float:
+        wake.ring()
+        return 0.0
+
+    def note() -> None:
+        assert wake.reader is not None
+        rung.append(bool(select.select([wake.reader], [], [], 0)[0]))
+        rounds.release()
+
+    relay = Relay(
+        Dependency.VECTOR_STORE,
+        office.publisher,
+        office.outages,
+        wake=wake,
+        poll_interval=3600,
+        rest=rest,
+        page=2,
+        on_round=note,
+    )
+    job_id = office.settle(1000)
+    relay.start()
+    assert all(rounds.acquire(timeout=30) for _ in range(2))  # after the round, and before the relay waits
+    assert office.status(job_id) is JobStatus.COMPLETED
+    assert rung == [False, False]
+    relay.stop()
+    wake.close()
+
+
+def test_a_round_that_was_full_is_followed_by_another(office: Office) -> None:
+    relay = Relay(Dependency.VECTOR_STORE, office.publisher, office.outages, poll_interval=3600, page=AT_ONCE)
+    jobs = [office.settle(1000 + number) for number in range(AT_ONCE + 1)]
+    relay.start()
+    until(lambda: office.status(jobs[-1]), lambda status: status is JobStatus.COMPLETED)
+    relay.stop()
+
+
+def test_outcomes_are_not_kept_waiting_unless_more_will_come(office: Office) -> None:
+    assert 0 < rest_of(office.outbox, 0.0) < 0.05
+    office.queue.submit(NewJob("face_embedding", "1"))
+    assert rest_of(office.outbox, 0.0) < 0.05
+    claim = office.queue.claim("w")
+    assert claim is not None
+    assert 0.1 < rest_of(office.outbox, 0.0) < 0.25
+    assert rest_of(office.outbox, 1.0) == 0.0
+    assert office.queue.settle(claim, Findings({}), lambda: None)
+    assert rest_of(office.outbox, 0.0) < 0.05
 
 
 def test_the_relay_says_what_is_wrong_while_it_waits(office: Office) -> None:

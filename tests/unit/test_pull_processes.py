@@ -13,6 +13,8 @@ from tests.stands.hub import Behaviour, Hub, hub
 from tests.stands.model_commands import pulling
 from tests.stands.running_service import until
 
+pytestmark = pytest.mark.slow
+
 (FILE,) = (file for file in YUNET_2023MAR.files if isinstance(file, HubFile))
 AT_40_PERCENT = FILE.size * 2 // 5
 PATIENCE = 60

@@ -103,10 +103,10 @@ def test_a_run_under_way_keeps_the_engine(time: Time) -> None:
     under_way, go_on = threading.Event(), threading.Event()
 
     class Slow(OrtSession):
-        def run(self, feeds):  # type: ignore[no-untyped-def]  # as its parent
+        def run(self, feeds, *, together=1):  # type: ignore[no-untyped-def]  # as its parent
             under_way.set()
             assert go_on.wait(30)
-            return super().run(feeds)
+            return super().run(feeds, together=together)
 
     session = RestingSession(Slow(doubling_graph(), model="slow", threads=1), opened, ttl=TTL, clock=time)
     answers: list[dict[str, object]] = []

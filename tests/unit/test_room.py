@@ -27,6 +27,7 @@ from media_inference.tasks.toolbox import Toolbox
 from media_inference.vectors.edge_store import EdgeStore
 from media_inference.vectors.store import FACES, Point
 from media_inference.worker.run_job import Ending, JobRunner
+from media_inference.worker.settler import Settler
 from tests.stands.model_files import builtin_toolbox
 from tests.stands.small_disk import SmallDisk, small_disk
 
@@ -115,6 +116,7 @@ def test_a_job_whose_files_find_no_room_waits_uncharged(disk: SmallDisk, tmp_pat
 
     runner = JobRunner(
         queue=queue,
+        settler=Settler(queue.settle_some),
         media=MediaReader(FolderStore(tmp_path / "media"), Decoder()),
         tasks={"test": Task("test", "does what the test wants", find, makes_vectors=False)},
         toolbox=builtin_toolbox(),

@@ -27,6 +27,7 @@ from media_inference.queue.migrate import migrate
 from media_inference.tasks.task import Task
 from media_inference.tasks.toolbox import Toolbox
 from media_inference.worker.run_job import MOST_RELEASES, Ending, JobRunner
+from media_inference.worker.settler import Settler
 from tests.stands.model_files import builtin_toolbox
 
 Find = Callable[[Claim, Media, Toolbox], Findings]
@@ -63,6 +64,7 @@ class Workshop:
     def runner(self, find: Find) -> JobRunner:
         return JobRunner(
             queue=self.queue,
+            settler=Settler(self.queue.settle_some),
             media=MediaReader(FolderStore(self.media), self.decoder),
             tasks={"test": Task("test", "does what the test wants", find, makes_vectors=True)},
             toolbox=builtin_toolbox(),

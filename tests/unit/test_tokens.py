@@ -16,11 +16,12 @@ import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from media_inference.api.tokens import Caller, OpenAccess, TokenRefused, TokenVerifier, create_key_pair, sign
+from media_inference.api.caller import Caller
+from media_inference.api.tokens import OpenAccess, TokenRefused, TokenVerifier, create_key_pair, sign
 from media_inference.errors import CannotStart
 
 PRIVATE, PUBLIC = create_key_pair()
-LATER = 4_000_000_000
+LATER = int(time.time()) + 86_400
 
 Verify = Callable[[str], Caller]
 

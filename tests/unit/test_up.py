@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 
 from media_inference.errors import CannotStart
 from media_inference.jobs.job import NewJob
@@ -15,7 +16,7 @@ from media_inference.processes.api_server import ApiServer
 from media_inference.processes.database import make_data_folder, open_database
 from media_inference.processes.publishing import PublishedElsewhere, sole_publisher
 from media_inference.processes.rooms import database_file
-from media_inference.processes.up import run_up
+from media_inference.processes.up import run_up, warn_if_open
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.outbox import Outbox
 from media_inference.queue.wake import Wake
@@ -34,6 +35,51 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
     yield load_settings(_env_file=None, database_dir=tmp_path, **BUILT_IN_MODELS)
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("address", "level", "reach"),
+    [
+        ("127.0.0.1", "warning", "everybody on this machine"),
+        ("127.8.8.8", "warning", "everybody on this machine"),
+        ("::1", "warning", "everybody on this machine"),
+        ("0.0.0.0", "critical", "EVERYBODY ON THE NETWORK"),  # noqa: S104  # nothing listens there
+        ("::", "critical", "EVERYBODY ON THE NETWORK"),
+        ("192.168.1.7", "critical", "EVERYBODY ON THE NETWORK"),
+        ("2001:db8::1", "critical", "EVERYBODY ON THE NETWORK"),
+        ("fe80::1%eth0", "critical", "EVERYBODY ON THE NETWORK"),
+    ],
+)
+def test_a_service_that_is_open_to_all_says_so_and_is_loudest_on_a_network(
+    settings: Settings, address: str, level: str, reach: str
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        warn_if_open(settings, address)
+        assert lines == []
+        for _ in range(2):  # at each start
+            warn_if_open(settings.model_copy(update={"auth_disabled": True}), address)
+    assert [(line["log_level"], line["address"]) for line in lines] == [(level, address)] * 2
+    assert lines[0]["meaning"] == f"AUTH_DISABLED is on: {reach} may do everything"
+
+
+def test_what_counts_is_the_address_that_a_name_stands_for(settings: Settings) -> None:
+    engine, outcomes, events = open_database(settings, migrate=True), Wake.pipe(), Wake.pipe()
+    server = ApiServer(
+        settings.model_copy(update={"auth_disabled": True}),
+        engine,
+        ("localhost", 0),
+        outcomes=outcomes,
+        events=events,
+        on_submit=lambda: None,
+        workers_here=None,
+    )
+    assert server.address == "127.0.0.1"
+    server.stop()
+    server.run()
+    server.close(10)
+    outcomes.close()
+    events.close()
+    engine.dispose()
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -49,10 +49,11 @@ def test_the_wait_says_when_nobody_is_left_who_could_ring() -> None:
 
 def test_ringing_for_a_reader_that_is_gone_is_no_error() -> None:
     wake = Wake.pipe()
-    wake.close_reader()
-    wake.ring()
-    wake.close()
-    wake.ring()
+    reader, writer = Wake(wake.reader, None), Wake(None, wake.writer)
+    reader.close()
+    writer.ring()
+    writer.close()
+    writer.ring()
 
 
 def test_a_process_with_thousands_of_open_descriptors_can_wait() -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -26,7 +27,9 @@ from media_inference.worker.breaker import Breaker
 from media_inference.worker.breakers import Breakers
 from media_inference.worker.lease import LeaseKeeper
 from media_inference.worker.loop import WorkerLoop
+from media_inference.worker.next_jobs import NextJobs
 from media_inference.worker.run_job import JobRunner
+from media_inference.worker.settler import Settler
 from tests.stands.model_files import builtin_toolbox
 
 VECTOR = np.full(512, 512**-0.5, np.float32)
@@ -39,7 +42,10 @@ class Day:
         self.engine = open_engine(f"sqlite:///{folder}/test.db")
         migrate(self.engine)
         self.queue = JobQueue(self.engine)
+        self.next_jobs = NextJobs(self.queue, "w")
         self.attempts: list[int] = []
+        self.room = 1_000_000
+        sa.event.listen(self.engine, "begin", self.limit)
         self.told_to_stop = threading.Event()
         media = folder / "media"
         media.mkdir()
@@ -49,6 +55,7 @@ class Day:
         self.breakers = Breakers({Dependency.MEDIA_STORE: breaker})
         self.runner = JobRunner(
             queue=self.queue,
+            settler=Settler(self.next_jobs.settle_some),
             media=MediaReader(FolderStore(media), Decoder()),
             tasks={"test": Task("test", "does what the test wants", self.find, makes_vectors=True)},
             toolbox=builtin_toolbox(),
@@ -57,12 +64,16 @@ class Day:
             on_away=self.breakers.trip,
         )
 
+    def limit(self, connection: sa.Connection) -> None:
+        """Each connection has its own limit of pages."""
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA max_page_count={self.room}").close()
+
     def find(self, claim: Claim, _media: Media, _toolbox: Toolbox) -> Findings:
         self.attempts.append(claim.attempt)
-        with self.engine.connect() as connection:  # the only one in the pool
+        with self.engine.connect() as connection:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-            room = pages if len(self.attempts) == 1 else pages + 10_000
-            connection.exec_driver_sql(f"PRAGMA max_page_count={room}")
+        self.room = pages if len(self.attempts) == 1 else pages + 10_000
         if len(self.attempts) > 1:
             self.told_to_stop.set()
         return Findings({}, EmbeddingSet("faces", "m", tuple(Embedding(i, VECTOR, {}) for i in range(50))))
@@ -76,7 +87,7 @@ class Day:
             runner=self.runner,
             keeper=LeaseKeeper(self.queue, records, "w", interval=60, job_timeout=600),
             breakers=self.breakers,
-            outages=self.outages,
+            next_jobs=self.next_jobs,
             work=work,
             stop=stop,
             poll_interval=0.01,

@@ -56,7 +56,7 @@ def docs_page(document: Mapping[str, Any]) -> HTMLResponse:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
         f"<body>{body}<script>{_SCRIPT}</script></body></html>",
-        headers={"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"},
+        headers={"Content-Security-Policy": _POLICY},
     )
 
 

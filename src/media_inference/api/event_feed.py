@@ -1,6 +1,7 @@
 """New events for every open stream of this process, from one look at the database."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -52,6 +53,7 @@ class EventFeed:
         *,
         poll_interval: float,
         most_streams: int,
+        most_per_client: int | None = None,
         pace: Pace | None = None,
     ) -> None:
         self.log = event_log
@@ -59,8 +61,9 @@ class EventFeed:
         self._wake = wake
         self._poll_interval = poll_interval
         self._most_streams = most_streams
+        self._most_per_client = most_streams if most_per_client is None else most_per_client
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="events")
-        self._listeners: set[Listener] = set()
+        self._listeners: dict[Listener, str] = {}
         self._follower: _Follower | None = None
         self.has_ended = False
 
@@ -69,16 +72,20 @@ class EventFeed:
         """Whether no more streams may be opened."""
         return len(self._listeners) >= self._most_streams
 
+    def has_enough(self, client: str) -> bool:
+        """Whether this client may open no more streams, so that others can."""
+        return Counter(self._listeners.values())[client] >= self._most_per_client
+
     @asynccontextmanager
-    async def joined(self, listener: Listener) -> AsyncIterator[None]:
+    async def joined(self, listener: Listener, client: str) -> AsyncIterator[None]:
         """Follows the events for as long as anybody has joined."""
         if self._follower is None:
             self._follower = _Follower(self.log, self._wake, self._poll_interval, self._readers)
-        self._listeners.add(listener)
+        self._listeners[listener] = client
         try:
             yield
         finally:
-            self._listeners.remove(listener)
+            del self._listeners[listener]
             if not self._listeners:
                 follower, self._follower = self._follower, None
                 await follower.stop()

@@ -36,7 +36,9 @@ class NewEventsQuery(JobEventsQuery):
     """From where to follow all jobs, and what is wanted."""
 
     type: Annotated[str, AfterValidator(_event_types)] = Field(
-        "", description=f"Some of `{'`, `'.join(EventType)}`, with commas between; all if it is left out."
+        "",
+        description=f"Some of `{'`, `'.join(EventType)}`, with commas between; all if it is left out.",
+        json_schema_extra={"pattern": rf"^({'|'.join(EventType)})?(,({'|'.join(EventType)})?)*$"},
     )
     task_type: str = Field("", max_length=1000, description="Task types, with commas between; all if it is left out.")
 

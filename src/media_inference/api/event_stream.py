@@ -40,7 +40,8 @@ class EventsResponse(Response):
 class EventStream(EventsResponse):
     """The ``wanted`` events from a page on; of one job, ``job_id``, until it is over (``is_over``: it is already).
 
-    Ends after ``seconds``, when its caller may listen no longer; at once when the feed closes.
+    ``client`` is a word for whose it is. Ends after ``seconds``, when its caller may listen no longer; at once when the
+    feed closes.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class EventStream(EventsResponse):
         feed: EventFeed,
         first: EventPage,
         *,
+        client: str,
         wanted: Callable[[Event], bool] = lambda _: True,
         job_id: str | None = None,
         is_over: bool = False,
@@ -58,6 +60,7 @@ class EventStream(EventsResponse):
         self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._feed = feed
         self._first = first
+        self._client = client
         self._pace = feed.pace
         self._wanted = wanted
         self._job_id = job_id
@@ -71,8 +74,10 @@ class EventStream(EventsResponse):
             await problem_response(ProblemCode.UNAVAILABLE)(scope, receive, send)
         elif self._feed.is_full:
             await problem_response(ProblemCode.TOO_BUSY, "Too many event streams are open.")(scope, receive, send)
+        elif self._feed.has_enough(self._client):
+            await problem_response(ProblemCode.TOO_MANY_STREAMS)(scope, receive, send)
         else:
-            async with self._feed.joined(self):
+            async with self._feed.joined(self, self._client):
                 await self._stream(scope.get("extensions", {}).get(CUT, lambda: None), receive, send)
 
     def end(self) -> None:

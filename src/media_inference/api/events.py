@@ -4,9 +4,10 @@ import math
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from media_inference.api.auth import identified, supporters_only
+from media_inference.api.caller import Caller
 from media_inference.api.event_feed import PAGE
 from media_inference.api.event_schemas import EventView, JobEventsQuery, NewEventsQuery
 from media_inference.api.event_stream import EventsResponse, EventStream
@@ -14,7 +15,6 @@ from media_inference.api.jobs import JobId
 from media_inference.api.openapi import Answers, ends_in
 from media_inference.api.problems import Problem, ProblemCode
 from media_inference.api.services import Serving
-from media_inference.api.tokens import Caller
 from media_inference.jobs.event import Event
 from media_inference.jobs.job import FINISHED
 from media_inference.queue.events import EventPage
@@ -30,8 +30,13 @@ LastEventId = Annotated[
 _STREAM: Answers = {200: {"model": EventView, "description": "Events; the schema is that of the `data` of one."}}
 
 
-@router.get("/events", dependencies=[supporters_only], responses=ends_in(ProblemCode.UNKNOWN_TASK_TYPE) | _STREAM)
+@router.get(
+    "/events",
+    dependencies=[supporters_only],
+    responses=ends_in(ProblemCode.UNKNOWN_TASK_TYPE, ProblemCode.TOO_MANY_STREAMS) | _STREAM,
+)
 def follow_events(
+    request: Request,
     query: Annotated[NewEventsQuery, Query()],
     services: Serving,
     caller: Annotated[Caller | None, Depends(identified)],
@@ -49,16 +54,17 @@ def follow_events(
         return (not types or event.type in types) and (not tasks or event.data["task_type"] in tasks)
 
     seconds = math.inf if caller is None else caller.expires_at - time.time()
-    return EventStream(services.feed, first, wanted=wanted, seconds=seconds)
+    return EventStream(services.feed, first, client=_client_of(request, caller), wanted=wanted, seconds=seconds)
 
 
 @router.get(
     "/job/{job_id}/events",
-    responses=ends_in(ProblemCode.JOB_NOT_FOUND)
+    responses=ends_in(ProblemCode.JOB_NOT_FOUND, ProblemCode.TOO_MANY_STREAMS)
     | _STREAM
     | {204: {"description": "The job is over, and all of its events were received."}},
 )
 def follow_job(
+    request: Request,
     job_id: JobId,
     query: Annotated[JobEventsQuery, Query()],
     services: Serving,
@@ -72,7 +78,14 @@ def follow_job(
     is_over = job is None or job.status in FINISHED
     if is_over and not first.events and first.gap is None:
         return Response(status_code=204)  # which tells an EventSource not to come back
-    return EventStream(services.feed, first, job_id=job_id, is_over=is_over)
+    return EventStream(services.feed, first, client=_client_of(request, None), job_id=job_id, is_over=is_over)
+
+
+def _client_of(request: Request, caller: Caller | None) -> str:
+    """Who counts as one client: the subject of a token, else an address."""
+    if caller is not None:
+        return f"subject {caller.subject}"
+    return f"address {request.client.host if request.client else 'unknown'}"
 
 
 def _position(last_event_id: str | None, after: int | None) -> int | None:

@@ -4,40 +4,39 @@ from dataclasses import asdict
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Header, Path, Response
+from fastapi.concurrency import run_in_threadpool
 
 from media_inference.api.auth import identified, supporters_only
+from media_inference.api.caller import Caller
+from media_inference.api.group_commit import Submitting
 from media_inference.api.openapi import ends_in
 from media_inference.api.problems import Problem, ProblemCode
-from media_inference.api.schemas import CreatedJob, JobView, NewJobRequest
+from media_inference.api.schemas import IDEMPOTENCY_KEY, CreatedJob, JobView, NewJobRequest
 from media_inference.api.services import Services, Serving
-from media_inference.api.tokens import Caller
-from media_inference.errors import KeyReused
+from media_inference.api.submit_one import submit_one
 from media_inference.failpoints import Failpoint, failpoint
 from media_inference.jobs.job import Job, JobStatus, JsonObject, NewJob
-from media_inference.queue.submission import Origin, RequestKey, Submission
+from media_inference.queue.submission import RequestKey
 
 router = APIRouter(tags=["jobs"])
 
 JobId = Annotated[str, Path(description="As the answer to POST /job/{task_type} says.")]
 
 
-def _existing(job_id: JobId, services: Serving) -> Job:
+def _existing(job_id: str, services: Services) -> Job:
     job = services.records.get(job_id)
     if job is None:
         raise Problem(ProblemCode.JOB_NOT_FOUND)
     return job
 
 
-ExistingJob = Annotated[Job, Depends(_existing)]
-
-
-def _request_key(
+async def _request_key(
     caller: Annotated[Caller | None, Depends(identified)],
     key: Annotated[
         str | None,
         Header(
             alias="Idempotency-Key",
-            pattern=r"^[\x21-\x7e]{1,255}$",
+            pattern=IDEMPOTENCY_KEY,
             description="1 to 255 visible ASCII characters. The same key with the same request gets the same answer.",
         ),
     ] = None,
@@ -58,59 +57,49 @@ _REPLAYED = {
     "/job/{task_type}",
     status_code=201,
     dependencies=[supporters_only],
-    responses=ends_in(ProblemCode.UNKNOWN_TASK_TYPE, ProblemCode.IDEMPOTENCY_KEY_REUSED, ProblemCode.STORAGE_FULL)
+    responses=ends_in(
+        ProblemCode.UNKNOWN_TASK_TYPE,
+        ProblemCode.IDEMPOTENCY_KEY_REUSED,
+        ProblemCode.QUEUE_FULL,
+        ProblemCode.STORAGE_FULL,
+    )
     | {
         200: {"model": CreatedJob, "headers": _LOCATION, "description": "With `DEDUPE`: a job that is under way."},
         201: {"headers": _LOCATION | _REPLAYED},
     },
 )
-def create_job(
+async def create_job(
     task_type: str,
     wanted: NewJobRequest,
     services: Serving,
+    submitting: Submitting,
+    *,
     response: Response,
     key: Annotated[RequestKey | None, Depends(_request_key)],
 ) -> CreatedJob:
     """Ask for a task on a picture. The job is on disk before the answer leaves."""
     if task_type not in services.task_types:
-        raise Problem(ProblemCode.UNKNOWN_TASK_TYPE, f"The task types are {', '.join(services.task_types)}.")
-    services.require_room()
-    submission = _submit(services, NewJob(task_type, wanted.media_store_id, wanted.priority), key)
-    match submission.origin:
-        case Origin.NEW:
-            services.on_submit()
-        case Origin.REPLAYED:
-            response.headers["Idempotent-Replayed"] = "true"
-        case Origin.SHARED:
-            response.status_code = 200
-    job = submission.job
-    failpoint(Failpoint.SUBMIT_BEFORE_ANSWER, job.media_store_id)
-    response.headers["Location"] = f"/job/{job.job_id}"
-    return {
-        "job_id": job.job_id,
-        "task_type": job.task_type,
-        "media_store_id": job.media_store_id,
-        "status": job.status,
-        "priority": job.priority,
-        "created_at": job.created_at,
-    }
+        raise Problem(ProblemCode.UNKNOWN_TASK_TYPE, unknown_task_type(services))
+    answer = await submit_one(NewJob(task_type, wanted.media_store_id, wanted.priority), key, services, submitting)
+    response.status_code = answer.status
+    response.headers.update(answer.headers)
+    return answer.job
 
 
-def _submit(services: Services, new: NewJob, key: RequestKey | None) -> Submission:
-    """A key says that the client wants this job of its own; only without one may it share another's."""
-    if key is not None:
-        try:
-            return services.queue.submit_once(new, key)
-        except KeyReused:
-            raise Problem(ProblemCode.IDEMPOTENCY_KEY_REUSED) from None
-    if services.dedupe:
-        return services.queue.submit_or_share(new)
-    return Submission(services.queue.submit(new), Origin.NEW)
+def unknown_task_type(services: Services) -> str:
+    """Which ones there are, in a sentence."""
+    return f"The task types are {', '.join(services.task_types)}."
 
 
 @router.get("/job/{job_id}", responses=ends_in(ProblemCode.JOB_NOT_FOUND))
-def get_job(job: ExistingJob, services: Serving) -> JobView:
+async def get_job(job_id: JobId, services: Serving) -> JobView:
     """How a job stands, with its result or its error, and whether the media store has it."""
+    # In one visit to a thread. The framework would make three, and each waits its turn on a busy process.
+    return await run_in_threadpool(_view, job_id, services)
+
+
+def _view(job_id: str, services: Services) -> JobView:
+    job = _existing(job_id, services)
     sync = None if services.sync is None else services.sync.of_job(job.job_id)
     view = asdict(job) | {"sync": None if sync is None else _without_gaps(asdict(sync))}
     return cast("JobView", _without_gaps(view))
@@ -140,8 +129,9 @@ def delete_job(job_id: JobId, services: Serving) -> None:
     responses=ends_in(ProblemCode.NOT_FOUND, ProblemCode.JOB_NOT_FOUND, ProblemCode.CROP_NOT_FOUND)
     | {200: {"content": {"image/jpeg": {}}}},
 )
-def get_face_crop(job: ExistingJob, index: Annotated[int, Path(ge=0)], services: Serving) -> Response:
+def get_face_crop(job_id: JobId, index: Annotated[int, Path(ge=0)], services: Serving) -> Response:
     """The picture of one face of a completed job."""
+    job = _existing(job_id, services)
     path = services.artifacts.path(job.job_id, f"faces/{index}.jpg") if job.status is JobStatus.COMPLETED else None
     try:
         content = None if path is None else path.read_bytes()

@@ -1,41 +1,76 @@
-"""Bounds on what clients may send: bytes in a body, time for it, requests at once."""
+"""Bounds on the bodies that clients may send: bytes, time, depth, and how many are on their way at once."""
 
 import asyncio
 import time
 from collections.abc import Collection, Mapping
 
-from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from media_inference.api.json_depth import MOST_DEPTH, is_deeper
 from media_inference.api.problems import Problem, ProblemCode, problem_response
 
 SLOWEST_BYTES_PER_SECOND = 16 * 1024
+_SIZES = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class BodyLimit:
     """Refuses bodies above a number of bytes: at once if their length is declared, else when they pass it.
 
-    It waits ``seconds`` for a body, and longer the more of it has come: each request that waits for the rest of its
-    body takes a place of `RequestLimit`. The framework's own limit answers as text/plain.
+    It waits ``seconds`` for a body, and longer the more of it has come. Bodies are gathered here, ``most_arriving`` at
+    once, so that a slow one holds no place among the requests in the works; those to the paths in ``streamed`` go on as
+    they come. The framework's own limit answers as text/plain.
     """
 
-    def __init__(self, app: ASGIApp, most_bytes: int, by_path: Mapping[str, int], seconds: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        most_bytes: int,
+        by_path: Mapping[str, int],
+        streamed: Collection[str],
+        seconds: float,
+        most_arriving: int,
+    ) -> None:
         self._app = app
         self._most_bytes = most_bytes
         self._by_path = by_path
+        self._streamed = streamed
         self._seconds = seconds
+        self._most_arriving = most_arriving
+        self._arriving = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Runs the application with a limited `receive`."""
-        if scope["type"] != "http":
+        """Runs the application with a body that is whole, or a limited `receive`."""
+        sizes = {name: value for name, value in scope.get("headers", ()) if name in _SIZES}
+        if not sizes:
             await self._app(scope, receive, send)
             return
         most_bytes = self._by_path.get(scope["path"], self._most_bytes)
-        declared = Headers(scope=scope).get("content-length", "")
+        declared = sizes.get(b"content-length", b"").decode("latin-1")
         if declared.isdecimal() and (len(declared) > 18 or int(declared) > most_bytes):
             await problem_response(ProblemCode.BODY_TOO_LARGE)(scope, receive, send)
             return
-        await self._app(scope, _Body(receive, most_bytes, self._seconds).receive, send)
+        body = _Body(receive, most_bytes, self._seconds)
+        if scope["path"] not in self._streamed:
+            try:
+                await self._gather(body)
+            except Problem as problem:
+                await problem_response(problem.code, problem.detail)(scope, receive, send)
+                return
+        await self._app(scope, body.receive, send)
+
+    async def _gather(self, body: "_Body") -> None:
+        """Waits until the body is there. Raises `Problem`, and `ClientDisconnect`."""
+        if self._arriving >= self._most_arriving:
+            raise Problem(ProblemCode.TOO_BUSY)
+        self._arriving += 1
+        try:
+            content = await body.gather()
+        finally:
+            self._arriving -= 1
+        if is_deeper(content, MOST_DEPTH):
+            raise Problem(ProblemCode.BAD_REQUEST, f"The body is nested more than {MOST_DEPTH} deep.")
 
 
 class _Body:
@@ -48,9 +83,24 @@ class _Body:
         self._bytes = 0
         self._waited = 0.0
         self._whole = False
+        self._gathered: bytes | None = None
+
+    async def gather(self) -> bytes:
+        """All of it, which `receive` then gives in one piece. Raises `Problem`, and `ClientDisconnect`."""
+        pieces = []
+        while not self._whole:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            pieces.append(message.get("body", b""))
+        self._gathered = b"".join(pieces)
+        return self._gathered
 
     async def receive(self) -> Message:
         """The next piece, then what the server says."""
+        if self._gathered is not None:
+            content, self._gathered = self._gathered, None
+            return {"type": "http.request", "body": content, "more_body": False}
         if self._whole:
             return await self._receive()
         message = await self._next_piece()
@@ -69,46 +119,3 @@ class _Body:
             raise Problem(ProblemCode.BODY_TOO_SLOW) from None
         finally:
             self._waited += time.monotonic() - started
-
-
-class RequestLimit:
-    """Refuses requests while ``most`` others are in the works, except those to the paths ``always``.
-
-    An event stream counts until it begins: it may last for days, and the feed has a limit of its own for them.
-    """
-
-    def __init__(self, app: ASGIApp, most: int, always: Collection[str]) -> None:
-        self._app = app
-        self._most = most
-        self._always = always
-        self._running = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Runs the application, or answers 503."""
-        if scope["type"] != "http" or scope["path"] in self._always:
-            await self._app(scope, receive, send)
-            return
-        if self._running >= self._most:
-            await problem_response(ProblemCode.TOO_BUSY)(scope, receive, send)
-            return
-        self._running += 1
-        counts = True
-
-        async def send_and_count(message: Message) -> None:
-            nonlocal counts
-            if counts and _begins_stream(message):
-                counts = False
-                self._running -= 1
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_and_count)
-        finally:
-            self._running -= counts
-
-
-def _begins_stream(message: Message) -> bool:
-    headers = message.get("headers", ())
-    return message["type"] == "http.response.start" and any(
-        name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers
-    )

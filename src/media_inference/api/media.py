@@ -16,6 +16,9 @@ from media_inference.media.store import MediaInbox
 
 router = APIRouter(tags=["media"])
 
+_MOST_FIELDS = 8
+_LONGEST_FIELD = 1024
+
 _FORM = {
     "requestBody": {
         "required": True,
@@ -24,7 +27,9 @@ _FORM = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
+                    "additionalProperties": {"type": "string", "maxLength": _LONGEST_FIELD // 4},
+                    "maxProperties": _MOST_FIELDS,
+                    "properties": {"file": {"type": "string", "format": "binary", "minLength": 1}},
                 }
             }
         },
@@ -45,7 +50,7 @@ Inbox = Annotated[MediaInbox, Depends(_inbox)]
 async def _uploaded(request: Request, _inbox: Inbox) -> AsyncIterator[ParsedFile]:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         raise Problem(ProblemCode.UNSUPPORTED_MEDIA_TYPE, "The picture should be sent as multipart/form-data.")
-    async with request.form(max_files=1, max_fields=8) as form:
+    async with request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD) as form:
         file = form.get("file")
         if not isinstance(file, ParsedFile):
             raise Problem(ProblemCode.INVALID_REQUEST, "`file` is missing.")

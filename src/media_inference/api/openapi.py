@@ -1,5 +1,6 @@
 """The OpenAPI document: every route with every answer, errors included."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -7,16 +8,21 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 from starlette.routing import BaseRoute
 
-from media_inference.api.problems import MEANINGS, MEDIA_TYPE, ProblemCode
-from media_inference.api.schemas import ProblemDocument
+from media_inference.api.problems import MEANINGS, MEDIA_TYPE, ProblemCode, ProblemDocument
 
 Answers = dict[int | str, dict[str, Any]]
 
 _DESCRIPTION = """A job asks for one task on one picture. Post it, then look at it until it is `completed` or `failed`;
 vectors and files are there from the moment a job is `completed`."""
 _SCHEMA = f"#/components/schemas/{ProblemDocument.__name__}"
-_BODY_PROBLEMS = (
+_ANY_PROBLEMS = (
     ProblemCode.BAD_REQUEST,
+    ProblemCode.HEAD_TOO_SLOW,
+    ProblemCode.HEAD_TOO_LARGE,
+    ProblemCode.TOO_BUSY,
+    ProblemCode.INTERNAL,
+)
+_BODY_PROBLEMS = (
     ProblemCode.BODY_TOO_SLOW,
     ProblemCode.BODY_TOO_LARGE,
     ProblemCode.UNSUPPORTED_MEDIA_TYPE,
@@ -62,9 +68,7 @@ def _shared_problems(operation: Mapping[str, Any]) -> Iterable[ProblemCode]:
         yield from _BODY_PROBLEMS
     elif any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
         yield ProblemCode.INVALID_REQUEST
-    if "health" not in operation["tags"]:
-        yield ProblemCode.TOO_BUSY
-    yield ProblemCode.INTERNAL
+    yield from _ANY_PROBLEMS
 
 
 def _add_answer(answers: dict[Any, dict[str, Any]], status: int | str, code: ProblemCode) -> None:
@@ -82,6 +86,9 @@ def _add_answer(answers: dict[Any, dict[str, Any]], status: int | str, code: Pro
 
 def _name_task_types(operation: Mapping[str, Any], task_types: Mapping[str, str]) -> None:
     for parameter in operation.get("parameters", ()):
-        if parameter["name"] == "task_type":
+        if parameter["name"] == "task_type" and parameter["in"] == "query":
+            any_of = "|".join(map(re.escape, task_types))
+            parameter["schema"]["pattern"] = f"^({any_of})?(,({any_of})?)*$"
+        elif parameter["name"] == "task_type":
             parameter["schema"] = {"type": "string", "enum": list(task_types)}
             parameter["description"] = "\n".join(f"`{name}`: {summary}" for name, summary in task_types.items())

@@ -4,11 +4,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 import structlog
 from fastapi import HTTPException, Request
 from fastapi.responses import JSONResponse
+from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from typing_extensions import TypedDict  # typing's own lacks what pydantic needs before Python 3.12
 
 from media_inference.errors import (
     ErrorCode,
@@ -35,6 +38,7 @@ class ProblemCode(StrEnum):
     CROP_NOT_FOUND = "crop_not_found"
     POINT_NOT_FOUND = "point_not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    HEAD_TOO_SLOW = "head_too_slow"
     BODY_TOO_SLOW = "body_too_slow"
     UPLOAD_NOT_SUPPORTED = "upload_not_supported"
     TEXT_NOT_SUPPORTED = "text_not_supported"
@@ -45,6 +49,9 @@ class ProblemCode(StrEnum):
     UNKNOWN_TASK_TYPE = "unknown_task_type"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     UPLOAD_REFUSED = "upload_refused"
+    QUEUE_FULL = "queue_full"
+    TOO_MANY_STREAMS = "too_many_streams"
+    HEAD_TOO_LARGE = "head_too_large"
     INTERNAL = "internal"
     TOO_BUSY = "too_busy"
     UNAVAILABLE = "unavailable"
@@ -73,6 +80,7 @@ MEANINGS: Mapping[ProblemCode, Meaning] = {
     ProblemCode.CROP_NOT_FOUND: Meaning(404, "Crop not found", "The job has no picture of such a face."),
     ProblemCode.POINT_NOT_FOUND: Meaning(404, "Point not found", "There is no vector for it in this collection."),
     ProblemCode.METHOD_NOT_ALLOWED: Meaning(405, "Method not allowed", "This address does not take that method."),
+    ProblemCode.HEAD_TOO_SLOW: Meaning(408, "Head too slow", "The headers of the request did not arrive in time."),
     ProblemCode.BODY_TOO_SLOW: Meaning(408, "Body too slow", "The body did not arrive in time."),
     ProblemCode.UPLOAD_NOT_SUPPORTED: Meaning(
         409, "Upload not supported", "The configured media store takes no uploads; add the picture there."
@@ -93,6 +101,11 @@ MEANINGS: Mapping[ProblemCode, Meaning] = {
         422, "Idempotency key reused", "This Idempotency-Key came with another request before."
     ),
     ProblemCode.UPLOAD_REFUSED: Meaning(422, "Upload refused", "The file is empty, or the store does not take it."),
+    ProblemCode.QUEUE_FULL: Meaning(429, "Queue full", "As many jobs wait as may.", retry_after=10),
+    ProblemCode.TOO_MANY_STREAMS: Meaning(
+        429, "Too many streams", "This client has too many event streams open.", retry_after=5
+    ),
+    ProblemCode.HEAD_TOO_LARGE: Meaning(431, "Head too large", "The address and the headers are too large together."),
     ProblemCode.INTERNAL: Meaning(500, "Internal error", "Something went wrong here; the log says what."),
     ProblemCode.TOO_BUSY: Meaning(503, "Too busy", "Too many requests at once.", retry_after=1),
     ProblemCode.UNAVAILABLE: Meaning(503, "Unavailable", "The service can't answer now.", retry_after=5),
@@ -141,19 +154,34 @@ class Problem(HTTPException):
         self.code = code
 
 
-def problem_response(
-    code: ProblemCode, detail: str | None = None, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
-    """The answer for a code."""
+class ProblemDocument(TypedDict):
+    """An error (RFC 9457). ``detail`` is a sentence for people, ``code`` a word for programs."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: Annotated[str, WithJsonSchema({"type": "string", "enum": list(ProblemCode)})]
+
+
+def problem_document(code: ProblemCode, detail: str | None = None) -> ProblemDocument:
+    """A code as clients see it."""
     meaning = MEANINGS[code]
-    content = {
+    return {
         "type": f"/docs#{code}",
         "title": meaning.title,
         "status": meaning.status,
         "detail": detail or meaning.detail,
         "code": code,
     }
-    return JSONResponse(content, meaning.status, {**_headers(code), **(headers or {})}, MEDIA_TYPE)
+
+
+def problem_response(
+    code: ProblemCode, detail: str | None = None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The answer for a code."""
+    content = problem_document(code, detail)
+    return JSONResponse(content, MEANINGS[code].status, {**_headers(code), **(headers or {})}, MEDIA_TYPE)
 
 
 def _headers(code: ProblemCode) -> dict[str, str]:

@@ -1,28 +1,25 @@
 """One log line per request, and an id that ties it to every other line of that request."""
 
-import re
 import time
-import uuid
 from collections.abc import Collection
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from media_inference.api.lines import REFUSED
 from media_inference.api.problems import ProblemCode, problem_response
-
-REQUEST_ID_HEADER = "X-Request-ID"
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+from media_inference.api.request_id import REQUEST_ID_HEADER, request_id
 
 log = structlog.get_logger(__name__)
 
+_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
+
 
 class RequestLog:
-    """The outermost layer: gives each request its id, answers 500 for what nobody foresaw, writes the access log.
+    """The layer around all that can fail: gives each request its id, answers 500 for the unforeseen, writes the log.
 
-    A client's own `X-Request-ID` is kept if it is a plain word. Paths in ``unlogged`` get no line.
+    Paths in ``unlogged`` get no line, nor do requests that were refused for load.
     """
 
     def __init__(self, app: ASGIApp, unlogged: Collection[str]) -> None:
@@ -34,30 +31,30 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, request_id = time.perf_counter(), 0, _request_id(scope)
+        started, status, own_id = time.perf_counter(), 0, request_id(scope)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID_HEADER] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
+                message = {**message, "headers": [*message.get("headers", ()), (_ID_HEADER, own_id.encode())]}
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, send_with_id)
-            except ClientDisconnect:
-                pass  # nobody is left to answer
-            except Exception:
-                log.exception("a request failed", action="request_failed", route=_route(scope))
-                if status:
-                    raise  # half an answer can't be taken back: the server breaks the connection
-                await problem_response(ProblemCode.INTERNAL)(scope, receive, send_with_id)
-            finally:
-                if scope["path"] not in self._unlogged:
-                    _write_line(scope, status, time.perf_counter() - started)
+        # Not as a context manager: that looks at every variable of the context each time.
+        bound = structlog.contextvars.bind_contextvars(request_id=own_id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            pass  # nobody is left to answer
+        except Exception:
+            log.exception("a request failed", action="request_failed", route=_route(scope))
+            if status:
+                raise  # half an answer can't be taken back: the server breaks the connection
+            await problem_response(ProblemCode.INTERNAL)(scope, receive, send_with_id)
+        finally:
+            if scope["path"] not in self._unlogged and REFUSED not in scope:
+                _write_line(scope, status, time.perf_counter() - started)
+            structlog.contextvars.reset_contextvars(**bound)
 
 
 def _write_line(scope: Scope, status: int, seconds: float) -> None:
@@ -69,11 +66,6 @@ def _write_line(scope: Scope, status: int, seconds: float) -> None:
         status=status or None,
         duration_ms=round(seconds * 1000, 1),
     )
-
-
-def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def _route(scope: Scope) -> str | None:

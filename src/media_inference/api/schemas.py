@@ -4,46 +4,24 @@ Requests are strict models: unknown fields and wrong types are refused. Answers 
 no value is not there.
 """
 
-import re
 from typing import Annotated, Any, Literal, NotRequired, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 from typing_extensions import TypedDict  # typing's own lacks what pydantic needs before Python 3.12
 
-from media_inference.api.problems import ProblemCode
+from media_inference.api.fields import Coordinate, MediaStoreId, SearchPointId, SearchText, WholeNumber
 from media_inference.errors import ErrorCode
 from media_inference.jobs.job import (
     DEFAULT_PRIORITY,
     FINISHED,
     HIGHEST_PRIORITY,
     LOWEST_PRIORITY,
-    MEDIA_STORE_ID,
     JobStatus,
 )
 from media_inference.models.kinds import DIMENSION
 
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_LARGEST_POINT_ID = 2**64 - 1
-LONGEST_TEXT = 1000
-
-
-def _decimal_string(value: object) -> object:
-    whole_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return str(value) if whole_number else value
-
-
-def _point_id(value: object) -> object:
-    if isinstance(value, str) and _UUID.fullmatch(value):
-        return value.lower()
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_POINT_ID:
-        return value
-    raise ValueError("should be an integer from 0 to 2**64 - 1, or a UUID")
-
-
-def _some_words(value: str) -> str:
-    if not value.strip():
-        raise ValueError("should have words in it")
-    return value
+IDEMPOTENCY_KEY = r"^[\x21-\x7e]{1,255}$"
+Milliseconds = Annotated[int, Field(description="Milliseconds since 1970 UTC.")]
 
 
 def _finished_statuses(value: str) -> str:
@@ -52,65 +30,51 @@ def _finished_statuses(value: str) -> str:
     return value
 
 
-MediaStoreId = Annotated[
-    str,
-    BeforeValidator(_decimal_string),
-    Field(pattern=f"^{MEDIA_STORE_ID.pattern}$"),
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "string", "pattern": f"^{MEDIA_STORE_ID.pattern}$"}, {"type": "integer", "minimum": 0}],
-            "description": "Id of the picture in the media store. An integer is taken as its decimal string.",
-        }
-    ),
-]
-SearchPointId = Annotated[
-    int | str,
-    BeforeValidator(_point_id),
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "uuid"}],
-            "description": "A point of this collection, as a job's result names it.",
-        }
-    ),
-]
-SearchText = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=LONGEST_TEXT,
-        description="What the pictures show, in English words. Some 50 words are read, the rest is not.",
-    ),
-    AfterValidator(_some_words),
-]
-Coordinate = Annotated[float, Field(allow_inf_nan=False)]
-Milliseconds = Annotated[int, Field(description="Milliseconds since 1970 UTC.")]
+class StrictRequest(BaseModel):
+    """A body: no other fields, no other types."""
 
-
-class _Request(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class NewJobRequest(_Request):
+class NewJobRequest(StrictRequest):
     """What to run a task on."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"media_store_id": "image-789", "priority": 5}})
 
     media_store_id: MediaStoreId
-    priority: int = Field(
+    priority: WholeNumber = Field(
         DEFAULT_PRIORITY, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY, description="Higher is sooner; then first come."
     )
 
 
-class FaceSearch(_Request):
+def _one_of(*names: str) -> list[JsonValue]:
+    """The schema of a request that has exactly one of these; the others are null, or left out."""
+    null: JsonValue = {"type": "null"}
+    return [
+        {"required": [name], "properties": {one: {"not": null} if one == name else null for one in names}}
+        for name in names
+    ]
+
+
+class FaceSearch(StrictRequest):
     """What to look for: exactly one of `point_id` and `vector`."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"point_id": 123000, "limit": 10, "score_threshold": 0.5}})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"point_id": 123000, "limit": 10, "score_threshold": 0.5},
+            "oneOf": _one_of("point_id", "vector"),
+        }
+    )
 
     point_id: SearchPointId | None = None
     vector: list[Coordinate] | None = Field(
-        None, min_length=DIMENSION, max_length=DIMENSION, description="Of any length but zero; normalised here."
+        None,
+        min_length=DIMENSION,
+        max_length=DIMENSION,
+        description="Of any length but zero; normalised here.",
+        json_schema_extra={"contains": {"not": {"const": 0}}},
     )
-    limit: int = Field(10, ge=1, le=100)
+    limit: WholeNumber = Field(10, ge=1, le=100)
     score_threshold: float | None = Field(None, ge=-1, le=1, description="The least cosine of a result.")
 
     @model_validator(mode="after")
@@ -127,7 +91,12 @@ class FaceSearch(_Request):
 class ImageSearch(FaceSearch):
     """What to look for: exactly one of `point_id`, `media_store_id`, `vector` and `text`."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"media_store_id": "image-789", "limit": 10}})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"media_store_id": "image-789", "limit": 10},
+            "oneOf": _one_of("point_id", "media_store_id", "vector", "text"),
+        }
+    )
 
     media_store_id: MediaStoreId | None = None
     text: SearchText | None = None
@@ -143,7 +112,9 @@ class CleanupQuery(BaseModel):
 
     older_than_days: int = Field(30, ge=0, le=36_500, description="Counted from the end of a job.")
     status: Annotated[str, AfterValidator(_finished_statuses)] = Field(
-        ",".join(FINISHED), description="`completed`, `failed`, or both with a comma between."
+        ",".join(FINISHED),
+        description="`completed`, `failed`, or both with a comma between.",
+        json_schema_extra={"pattern": rf"^({'|'.join(FINISHED)})(,({'|'.join(FINISHED)}))*$"},
     )
     dry_run: bool = Field(False, description="Count only, remove nothing.")
 
@@ -260,13 +231,3 @@ class Version(TypedDict):
     """Which release this is."""
 
     version: str
-
-
-class ProblemDocument(TypedDict):
-    """An error (RFC 9457). ``detail`` is a sentence for people, ``code`` a word for programs."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: Annotated[str, WithJsonSchema({"type": "string", "enum": list(ProblemCode)})]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, Request
 
 from media_inference.api.event_feed import EventFeed
+from media_inference.api.lines import Capacity
 from media_inference.api.tokens import Access
 from media_inference.artifacts.store import ArtifactStore
 from media_inference.errors import MediaInferenceError
@@ -66,8 +67,9 @@ class Services:
     require_room: Callable[[], None] = lambda: None
     dedupe: bool = False
     """A request for what is under way already is answered with that job."""
-    max_requests: int = 256
-    """Requests in the works at once; more are told to come back."""
+    capacity: Capacity = Capacity()  # noqa: RUF009  # frozen
+    max_arriving: int = 128
+    """Bodies on their way in at once, but for uploads; more are told to come back."""
     body_seconds: float = 30.0
     """How long a request may leave us waiting for its body, plus one second for each 16 KiB that have come."""
 

@@ -87,3 +87,5 @@ class Claim:
     """Attempts that ended in a transient error so far."""
     releases: int = 0
     """Attempts that were given back uncharged so far."""
+    alone: bool = False
+    """Its worker may run nothing beside it: the one before died, and did not say over which of its jobs."""

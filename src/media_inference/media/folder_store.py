@@ -4,7 +4,6 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -43,8 +42,11 @@ class FolderStore:
         if not MEDIA_STORE_ID.fullmatch(media_store_id):
             raise _not_found()
         try:
-            with os.fdopen(os.open(self._locate(media_store_id), OPEN_FLAGS), "rb", buffering=0) as file:
-                return self._read(file)
+            descriptor = self._open(media_store_id)
+            try:
+                return self._read(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise self._explain(error, media_store_id) from error
 
@@ -56,6 +58,15 @@ class FolderStore:
     def close(self) -> None:
         """Nothing is held open."""
 
+    def _open(self, name: str) -> int:
+        """A descriptor of the file, or of the one that it leads to."""
+        try:
+            return os.open(self._folder / name, OPEN_FLAGS)
+        except OSError as error:
+            if error.errno not in {errno.ELOOP, errno.EMLINK}:  # what systems answer to O_NOFOLLOW for a link
+                raise
+            return os.open(self._locate(name), OPEN_FLAGS)
+
     def _locate(self, name: str) -> Path:
         root = os.path.realpath(self._folder)
         path = Path(os.path.realpath(self._folder / name))  # Path.resolve raises RuntimeError for a loop of links
@@ -63,15 +74,15 @@ class FolderStore:
             raise _not_found()
         return path
 
-    def _read(self, file: BinaryIO) -> bytes:
-        found = os.fstat(file.fileno())
+    def _read(self, descriptor: int) -> bytes:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise _not_found()
         if found.st_size > self._max_bytes:
             raise _too_large()
         chunks = []
         room = self._max_bytes
-        while chunk := file.read(room + 1):  # the file may grow while it is read
+        while chunk := os.read(descriptor, room + 1):  # the file may grow while it is read
             room -= len(chunk)
             if room < 0:
                 raise _too_large()

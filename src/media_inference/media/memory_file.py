@@ -17,8 +17,7 @@ if sys.platform == "linux":
 
     def filled(content: bytes) -> int:
         """Descriptor of a new file with this content that nobody can change."""
-        descriptor = sized(len(content))
-        _write(descriptor, content)
+        descriptor = _filled(content)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL)
         return descriptor
 
@@ -37,17 +36,20 @@ else:
 
     def filled(content: bytes) -> int:
         """Descriptor of a new file with this content."""
-        descriptor = sized(len(content))
-        _write(descriptor, content)
-        return descriptor
+        return _filled(content)
 
     def contents(descriptor: int, size: int) -> mmap.mmap | bytes:
         """The first ``size`` bytes. Copied: without seals a mapping is not safe from the other side."""
         return os.pread(descriptor, size, 0)
 
 
-def _write(descriptor: int, content: bytes) -> None:
-    with os.fdopen(descriptor, "wb", buffering=0, closefd=False) as file:
+def _filled(content: bytes) -> int:
+    descriptor = sized(len(content))
+    try:
         rest = memoryview(content)
         while rest:
-            rest = rest[file.write(rest) :]
+            rest = rest[os.write(descriptor, rest) :]
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Picture:
     """``pixels`` is [h, w, 3] uint8, RGB, upright, read-only.
 
-    They may be fewer than the stored picture has; ``full_width`` and ``full_height`` are those of the upright picture
-    in full size.
+    They may be fewer than the stored picture has: one for each square of ``scale`` pixels, from the upper left corner,
+    and what is left over at the right and at the bottom has pixels of its own. ``full_width`` and ``full_height`` are
+    those of the upright picture in full size.
     """
 
     pixels: NDArray[np.uint8]
@@ -29,14 +30,14 @@ class Picture:
         return int(self.pixels.shape[0])
 
     @property
-    def scale_x(self) -> float:
-        """Pixels of the full-size picture per decoded pixel, across."""
-        return self.full_width / self.width
+    def scale(self) -> int:
+        """Pixels of the full-size picture per decoded pixel, along each side."""
+        return round(max(self.full_width, self.full_height) / max(self.width, self.height))
 
     @property
-    def scale_y(self) -> float:
-        """Pixels of the full-size picture per decoded pixel, down."""
-        return self.full_height / self.height
+    def extent(self) -> tuple[float, float]:
+        """How many decoded pixels the picture is wide and high: the last ones may lie in it with a part of them."""
+        return min(self.width, self.full_width / self.scale), min(self.height, self.full_height / self.scale)
 
     @property
     def is_full(self) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from media_inference.errors import CannotStart, JobError
 from media_inference.models.alignment import SIDE as FACE_SIDE
-from media_inference.models.kinds import DIMENSION, Pixels, Vectors
+from media_inference.models.kinds import DIMENSION, Extent, Pixels, Vectors
 from media_inference.models.picture_input import picture_input
 from media_inference.models.pixels import Interpolation, normalise, pad, resize, shortest_crop, unit
 from media_inference.models.session import Session, Tensor
@@ -72,21 +72,23 @@ class Embedder:
         self._output = vector_output(name, self._first_run())
         self._batch = wanted.batch if wanted.batch > 1 and self._takes_two() else 1
 
-    def embed(self, pictures: Sequence[Pixels]) -> Vectors:
+    def embed(self, pictures: Sequence[Pixels], extents: Sequence[Extent] | None = None) -> Vectors:
         """[N, 512] float32, one unit vector per picture or aligned face; raises `PermanentError` for a useless one."""
         if not pictures:
             return np.empty((0, DIMENSION), np.float32)
-        batches = [pictures[start : start + self._batch] for start in range(0, len(pictures), self._batch)]
+        known: Sequence[Extent | None] = extents or [None] * len(pictures)
+        shown = list(zip(pictures, known, strict=True))
+        batches = [shown[start : start + self._batch] for start in range(0, len(shown), self._batch)]
         return unit(np.concatenate([self._run(batch) for batch in batches]))
 
-    def _run(self, pictures: Sequence[Pixels]) -> Tensor:
-        fitted = [_fit(picture, self._input) for picture in pictures]
+    def _run(self, shown: Sequence[tuple[Pixels, Extent | None]]) -> Tensor:
+        fitted = [_fit(picture, extent, self._input) for picture, extent in shown]
         if self._input.colour is Colour.BGR:
             fitted = [picture[:, :, ::-1] for picture in fitted]
         tensor = normalise(fitted, self._mean, self._std)
         if self._feed.channels_last:
             tensor = np.ascontiguousarray(tensor.transpose(0, 2, 3, 1))
-        return self._session.run({self._feed.name: tensor})[self._output]
+        return self._session.run({self._feed.name: tensor}, together=self._batch)[self._output]
 
     def _first_run(self) -> Mapping[str, Tensor]:
         blank = self._blank(1)
@@ -119,14 +121,14 @@ def embedder(wanted: Input) -> Callable[[str, Mapping[str, Session]], Embedder]:
     return network
 
 
-def _fit(picture: Pixels, wanted: Input) -> Pixels:
+def _fit(picture: Pixels, extent: Extent | None, wanted: Input) -> Pixels:
     match wanted.fit:
         case Fit.SHORTEST_CROP:
-            return shortest_crop(picture, wanted.size, wanted.interpolation)
+            return shortest_crop(picture, wanted.size, wanted.interpolation, extent)
         case Fit.WHOLE:
-            return resize(picture, wanted.size, wanted.size, wanted.interpolation)
+            return resize(picture, wanted.size, wanted.size, wanted.interpolation, extent)
         case Fit.PAD:
-            return pad(picture, wanted.size, wanted.interpolation)
+            return pad(picture, wanted.size, wanted.interpolation, extent)
         case Fit.ALIGNED:
             return picture if wanted.size == FACE_SIDE else resize(picture, wanted.size, wanted.size)
 

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 """[height, width, 3] uint8, RGB, upright."""
 
+Extent = tuple[float, float]
+"""How many pixels a picture is wide and high, where its last ones lie in it with a part of them."""
+
 Vectors = NDArray[np.float32]
 """[N, 512] float32, each row of unit length."""
 
@@ -61,8 +64,8 @@ class ImageEmbedder(Protocol):
     short_side: int
     """Pictures are wanted with at least this shorter side, in pixels; more adds nothing."""
 
-    def embed(self, pictures: Sequence[Pixels]) -> Vectors:
-        """One unit vector per picture."""
+    def embed(self, pictures: Sequence[Pixels], extents: Sequence[Extent] | None = None) -> Vectors:
+        """One unit vector per picture; without ``extents`` all of their pixels lie in them."""
         ...
 
 

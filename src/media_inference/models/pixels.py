@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from media_inference.errors import ErrorCode, PermanentError
-from media_inference.models.kinds import Pixels, Vectors
+from media_inference.models.kinds import Extent, Pixels, Vectors
 from media_inference.models.session import Tensor
 
 LONGEST_ASPECT = 8
@@ -46,9 +46,18 @@ class Shrunk(NamedTuple):
     back: NDArray[np.float32]
 
 
-def resize(picture: Pixels, width: int, height: int, interpolation: Interpolation = Interpolation.BILINEAR) -> Pixels:
-    """The whole picture at another size."""
-    return np.asarray(Image.fromarray(picture).resize((width, height), _FILTERS[interpolation]))
+def resize(
+    picture: Pixels,
+    width: int,
+    height: int,
+    interpolation: Interpolation = Interpolation.BILINEAR,
+    extent: Extent | None = None,
+) -> Pixels:
+    """The whole picture at another size, or itself."""
+    box = None if extent is None or extent == _sides(picture) else (0, 0, *extent)
+    if box is None and picture.shape[:2] == (height, width):
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((width, height), _FILTERS[interpolation], box))
 
 
 def reduce(picture: Pixels, factor: int) -> Pixels:
@@ -76,33 +85,43 @@ def letterbox(picture: Pixels, width: int, height: int) -> Letterboxed:
     return Letterboxed(canvas, np.array([columns / fitted_width, rows / fitted_height], np.float32))
 
 
-def pad(picture: Pixels, side: int, interpolation: Interpolation) -> Pixels:
+def pad(picture: Pixels, side: int, interpolation: Interpolation, extent: Extent | None = None) -> Pixels:
     """The whole picture in the middle of a black square: [side, side, 3].
 
     Longer side to ``side``, shorter to ``round(side * short / long)``, pasted at ``(side - length) // 2``: the
     ``longest`` resize mode of open_clip.
     """
-    rows, columns = picture.shape[:2]
-    width, height = (max(1, round(side * length / max(rows, columns))) for length in (columns, rows))
+    extent = extent or _sides(picture)
+    width, height = (max(1, round(side * length / max(extent))) for length in extent)
     top, left = (side - height) // 2, (side - width) // 2
     square = np.zeros((side, side, 3), np.uint8)
-    square[top : top + height, left : left + width] = resize(picture, width, height, interpolation)
+    square[top : top + height, left : left + width] = resize(picture, width, height, interpolation, extent)
     return square
 
 
-def shortest_crop(picture: Pixels, side: int, interpolation: Interpolation = Interpolation.BICUBIC) -> Pixels:
+def shortest_crop(
+    picture: Pixels,
+    side: int,
+    interpolation: Interpolation = Interpolation.BICUBIC,
+    extent: Extent | None = None,
+) -> Pixels:
     """The middle of a picture as CLIP sees it: [side, side, 3].
 
     Shorter side to ``side`` with Pillow's bicubic (antialias), longer side to ``int(side * long / short)``, then cut
     from ``(length - side) // 2``. This rounding is frozen: others differ by a pixel, and so would the vectors.
     """
-    picture = _middle(picture, LONGEST_ASPECT * min(picture.shape[:2]))
-    rows, columns = picture.shape[:2]
-    short = min(rows, columns)
-    width, height = int(side * columns / short), int(side * rows / short)
-    resized = resize(picture, width, height, interpolation)
+    longest = LONGEST_ASPECT * min(picture.shape[:2])
+    if max(picture.shape[:2]) > longest:
+        picture, extent = _middle(picture, longest), None
+    extent = extent or _sides(picture)
+    width, height = (int(side * length / min(extent)) for length in extent)
+    resized = resize(picture, width, height, interpolation, extent)
     left, top = (width - side) // 2, (height - side) // 2
     return resized[top : top + side, left : left + side]
+
+
+def _sides(picture: Pixels) -> Extent:
+    return picture.shape[1], picture.shape[0]
 
 
 def _middle(picture: Pixels, longest: int) -> Pixels:
@@ -112,8 +131,12 @@ def _middle(picture: Pixels, longest: int) -> Pixels:
 
 def normalise(pictures: Sequence[Pixels] | Pixels, mean: NDArray[np.float32], std: NDArray[np.float32]) -> Tensor:
     """Pictures of one size to [N, 3, height, width] float32, ``(x - mean) / std`` with both in units of 0..255."""
-    batch = np.asarray(pictures, np.float32)
-    return np.ascontiguousarray(((batch - mean) / std).transpose(0, 3, 1, 2))
+    batch = np.asarray(pictures).transpose(0, 3, 1, 2)
+    tensor = np.empty(batch.shape, np.float32)
+    tensor[...] = batch  # in the tensor's own order from here on, and in place: another order takes ten times as long
+    tensor -= mean[:, None, None]
+    tensor /= std[:, None, None]
+    return tensor
 
 
 def unit(vectors: Tensor) -> Vectors:

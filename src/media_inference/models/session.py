@@ -41,9 +41,11 @@ class Session(Protocol):
         """Shapes of the outputs; None where an axis is free."""
         ...
 
-    def run(self, feeds: Mapping[str, Feed]) -> dict[str, Tensor]:
+    def run(self, feeds: Mapping[str, Feed], *, together: int = 1) -> dict[str, Tensor]:
         """All outputs by name.
 
-        Raises `TransientError` (`model_unavailable`) when the engine can't run now.
+        ``together``: these rows may share a pass with those of other callers, up to so many; 1 where the company of a
+        row would change its output, or the graph takes no more. Raises `TransientError` (`model_unavailable`) when the
+        engine can't run now.
         """
         ...

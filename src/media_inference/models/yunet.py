@@ -40,8 +40,8 @@ class YuNet:
         return faces(self._candidates(canvas), OVERLAP, back)
 
     def _candidates(self, canvas: Pixels) -> Candidates:
-        blue_green_red = canvas[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32)
-        outputs = self._session.run({self._session.input_names[0]: np.ascontiguousarray(blue_green_red)})
+        blue_green_red = np.ascontiguousarray(canvas[None, :, :, ::-1].transpose(0, 3, 1, 2), np.float32)
+        outputs = self._session.run({self._session.input_names[0]: blue_green_red})
         return np.concatenate([_decode(outputs, stride) for stride in STRIDES])
 
 

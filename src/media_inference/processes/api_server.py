@@ -17,6 +17,7 @@ from media_inference.errors import CannotStart
 from media_inference.jobs.outcome import Vector
 from media_inference.processes.caretaker import Caretaker
 from media_inference.processes.chosen_models import collection_models
+from media_inference.processes.connection import ConnectionBounds
 from media_inference.processes.health import Health
 from media_inference.processes.http_server import HttpServer
 from media_inference.processes.media import open_inbox, open_sink
@@ -88,13 +89,14 @@ class ApiServer:
             self._server = HttpServer(
                 _services(
                     settings,
-                    queue=JobQueue(engine, on_event=events.ring),
+                    queue=JobQueue(engine, limit=settings.queue_limit, on_event=events.ring),
                     sync=sync,
                     health=health,
                     feed=feed,
                     on_submit=on_submit,
                     embed_text=text.embed,
                 ),
+                bounds=ConnectionBounds(settings.max_connections),
                 on_end=text.close,
             )
             # uvicorn heeds them only while it runs, and then raises them again for whoever was here before.
@@ -107,6 +109,11 @@ class ApiServer:
         """Where it listens."""
         host, port = self._socket.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @property
+    def address(self) -> str:
+        """The IP address that it listens on."""
+        return str(self._socket.getsockname()[0])
 
     def run(self) -> None:
         """Serves until SIGINT, SIGTERM or `stop`; then everything that is settled has been published."""
@@ -194,7 +201,11 @@ def _services(
 
 def _feed(settings: Settings, engine: sa.Engine, events: Wake) -> EventFeed:
     return EventFeed(
-        EventLog(engine), events, poll_interval=settings.worker_poll_interval, most_streams=settings.event_streams
+        EventLog(engine),
+        events,
+        poll_interval=settings.worker_poll_interval,
+        most_streams=settings.event_streams,
+        most_per_client=settings.event_streams_per_client,
     )
 
 
@@ -225,4 +236,6 @@ def _listen(host: str, port: int) -> socket.socket:
 def _access(settings: Settings) -> Access:
     if settings.auth_disabled:
         return OpenAccess()
-    return TokenVerifier(settings.key_path, settings.token_issuer, settings.token_audience)
+    return TokenVerifier(
+        settings.key_path, settings.token_issuer, settings.token_audience, longest_life=settings.token_max_life
+    )

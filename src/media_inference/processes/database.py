@@ -27,6 +27,15 @@ def open_database(settings: Settings, *, migrate: bool) -> sa.Engine:
     make_data_folder(settings)
     engine = open_engine(settings.database_url)
     try:
+        _bring_to_newest(engine, migrate=migrate)
+    except CannotStart:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _bring_to_newest(engine: sa.Engine, *, migrate: bool) -> None:
+    try:
         if migrate:
             apply_migrations(engine)
         elif (found := database_revision(engine)) != newest_revision():
@@ -37,4 +46,3 @@ def open_database(settings: Settings, *, migrate: bool) -> sa.Engine:
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         reason = getattr(error, "orig", None) or error
         raise CannotStart(f"DATABASE_URL: the database can't be opened ({reason})") from None
-    return engine

@@ -10,12 +10,13 @@ from importlib.metadata import distributions, version
 from rich.table import Table
 
 from media_inference import __version__
-from media_inference.api.tokens import TokenVerifier
+from media_inference.api.key_file import KeyFile
 from media_inference.errors import CannotStart, MediaInferenceError, StoreInUse
 from media_inference.models.kinds import TASK_KINDS, Kind
 from media_inference.processes.chosen_models import find_chosen, find_text_tower, refuse_other_models
 from media_inference.processes.console import wide_console
 from media_inference.processes.database import make_data_folder
+from media_inference.processes.floors import checked
 from media_inference.processes.media import open_decoder, open_store
 from media_inference.processes.networks import device_of
 from media_inference.processes.vectors import open_vectors
@@ -33,11 +34,16 @@ from media_inference.vectors.store import COLLECTIONS
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. ``ok`` False: it would stop the service, or searches by words."""
+    """One thing that was looked at.
+
+    ``ok`` False: it would stop the service, or searches by words, or is not safe. ``weak`` True: the service runs
+    without it, less well guarded.
+    """
 
     what: str
     ok: bool
     detail: str
+    weak: bool = False
 
     def as_json(self) -> dict[str, object]:
         """As an object."""
@@ -49,13 +55,14 @@ def examine(settings: Settings) -> list[Finding]:
     return [
         _look("version", lambda: f"media-inference {__version__}, Python {platform.python_version()}"),
         _look("data folder", lambda: _data_folder(settings)),
-        _look("sqlite", _sqlite),
+        _sqlite(),
         _look("database", lambda: _database(settings)),
         _look("tokens", lambda: _tokens(settings)),
+        _look("PyJWT", lambda: checked("PyJWT", version("pyjwt"))),
         _look("engine", _engine),
         *(_look(kind.replace("_", " "), partial(_model, kind, settings)) for kind in TASK_KINDS),
         _look("text search", lambda: _text_search(settings)),
-        _look("decoder", lambda: _decoder(settings)),
+        *_decoder(settings),
         _look("media store", lambda: _media_store(settings)),
         _look("vector store", lambda: _vector_store(settings)),
     ]
@@ -65,7 +72,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
     """A table on stdout."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
-        mark = "[green]ok[/]" if finding.ok else "[red]broken[/]"
+        mark = "[red]broken[/]" if not finding.ok else "[yellow]weak[/]" if finding.weak else "[green]ok[/]"
         table.add_row(mark, finding.what, finding.detail)
     wide_console().print(table)
 
@@ -84,20 +91,26 @@ def _data_folder(settings: Settings) -> str:
     return str(settings.database_dir)
 
 
-def _sqlite() -> str:
+def _sqlite() -> Finding:
     module = sqlite_module()
-    journal = "WAL" if wal_is_safe(module.sqlite_version_info) else "TRUNCATE (older than 3.51.3: WAL is not safe)"
-    return f"{module.sqlite_version}, journal mode {journal}"
+    safe = wal_is_safe(module.sqlite_version_info)
+    journal = "WAL" if safe else "TRUNCATE (older than 3.51.3: WAL is not safe)"
+    return Finding("sqlite", ok=True, detail=f"{module.sqlite_version}, journal mode {journal}", weak=not safe)
 
 
 def _database(settings: Settings) -> str:
     engine = open_engine(settings.database_url)
-    found = database_revision(engine)
-    if found is None:
-        return "no tables yet; `up` and `migrate` make them"
-    if found != newest_revision():
-        raise CannotStart(f"revision {found}, this release needs {newest_revision()}: run `media-inference migrate`")
-    refuse_other_models(settings, JobRecords(engine))
+    try:
+        found = database_revision(engine)
+        if found is None:
+            return "no tables yet; `up` and `migrate` make them"
+        if found != newest_revision():
+            raise CannotStart(
+                f"revision {found}, this release needs {newest_revision()}: run `media-inference migrate`"
+            )
+        refuse_other_models(settings, JobRecords(engine))
+    finally:
+        engine.dispose()
     return f"revision {found}"
 
 
@@ -106,8 +119,8 @@ def _tokens(settings: Settings) -> str:
         return "AUTH_DISABLED is on: everybody may do everything"
     if settings.public_key_path is None and not settings.key_path.exists():
         return "no key yet; `up` makes a pair"
-    TokenVerifier(settings.key_path, settings.token_issuer, settings.token_audience)
-    return f"ES256, {settings.key_path}"
+    keys = KeyFile(settings.key_path).keys().keys
+    return f"ES256, {settings.key_path}" + (f", {len(keys)} keys" if len(keys) > 1 else "")
 
 
 def _engine() -> str:
@@ -134,13 +147,24 @@ def _text_search(settings: Settings) -> str:
     return f"{tower.name} ({tower.licence.name}), runs on {device_of([loaded.provider])}"
 
 
-def _decoder(settings: Settings) -> str:
+def _decoder(settings: Settings) -> list[Finding]:
+    """What a real child says: what it decodes with, and what guards it on this machine."""
     decoder = open_decoder(settings)
     try:
-        decoder.warm()
+        greeting = decoder.warm()
+    except MediaInferenceError as error:
+        return [Finding("decoder", ok=False, detail=str(error))]
     finally:
         decoder.close()
-    return f"Pillow {version('pillow')}, pi-heif {version('pi-heif')}, in a guarded child process"
+    return [
+        Finding("decoder", ok=True, detail="a guarded child process"),
+        *(_look(name, partial(checked, name, found)) for name, found in greeting.libraries.items()),
+        *(Finding(f"guard: {name}", ok=True, detail=how) for name, how in greeting.guards.held.items()),
+        *(
+            Finding(f"guard: {name}", ok=True, detail=f"missing: {why}", weak=True)
+            for name, why in greeting.guards.missing.items()
+        ),
+    ]
 
 
 def _media_store(settings: Settings) -> str:

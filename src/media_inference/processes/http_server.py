@@ -1,15 +1,16 @@
-"""uvicorn, with what event streams need: to be ended before it stops, and cut when nobody reads them."""
+"""uvicorn, which ends event streams before it stops, on connections that keep within bounds."""
 
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from media_inference.api.app import create_app
-from media_inference.api.event_stream import CUT
 from media_inference.api.services import Services
+from media_inference.processes.connection import Connection, ConnectionBounds
 
 _CLOSE_CONNECTIONS_WITHIN = 5
 
@@ -20,13 +21,20 @@ class HttpServer(uvicorn.Server):
     So does whatever else requests may wait for: ``on_end`` ends that, in a thread, and may be called again later.
     """
 
-    def __init__(self, services: Services, *, on_end: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        bounds: ConnectionBounds | None = None,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
         self._feed = services.feed
         self._on_end = on_end
         super().__init__(
             uvicorn.Config(
                 create_app(services),
-                http=Connection,
+                http=cast("Any", partial(Connection, bounds=bounds or ConnectionBounds())),
+                ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -39,12 +47,3 @@ class HttpServer(uvicorn.Server):
         self._feed.end_streams()
         await asyncio.to_thread(self._on_end)
         await super().shutdown(sockets)
-
-
-class Connection(HttpToolsProtocol):
-    """A connection that a request may cut: closed in the usual way, it waits until all that was sent has been read."""
-
-    def on_message_begin(self) -> None:
-        """Gives the next request the means."""
-        super().on_message_begin()
-        self.scope["extensions"] = {CUT: self.transport.abort}  # type: ignore[dict-item]  # an extension of our own

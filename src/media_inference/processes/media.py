@@ -41,13 +41,16 @@ def _options(settings: Settings) -> StoreOptions:
     )
 
 
-def open_decoder(settings: Settings) -> Decoder:
+def open_decoder(settings: Settings, processes: int = 1) -> Decoder:
     """The guarded decoder with the limits of the settings."""
     return Decoder(
+        processes,
+        most_decoded=settings.decoded_bytes,
         max_bytes=settings.max_image_bytes,
         deadline=settings.decode_timeout,
         limits=Limits(
             max_pixels=settings.max_image_pixels,
+            max_side=settings.max_image_side,
             memory_bytes=settings.decoder_memory_bytes,
             cpu_seconds=math.ceil(settings.decode_timeout),
         ),

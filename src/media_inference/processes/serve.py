@@ -29,7 +29,7 @@ def run_serve(settings: Settings, host: str, port: int) -> int:
         on_submit=lambda: None,
         workers_here=None,
     )
-    warn_if_open(settings, host)
+    warn_if_open(settings, server.address)
     print(f"media-inference is at {server.url} (stop with Ctrl-C)", file=sys.stderr)  # noqa: T201
     log.info("serve.started", action="start", url=server.url)
     try:

@@ -1,16 +1,16 @@
 """The worker processes of one machine, with the pipes that wake them."""
 
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 import structlog
 
 from media_inference.errors import DatabaseUnavailable
+from media_inference.processes.worker_template import WorkerLife, WorkerTemplate
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.leases import LeaseWatch
 from media_inference.queue.wake import Wake
@@ -48,8 +48,9 @@ class WorkerPool:
         # One byte, for the first worker that can't start: it says why, for all of them.
         self._word = Wake.pipe()
         self._word.ring()
-        self._doorbells: dict[str, Wake] = {}
-        # Nobody rings while one is closed: by then its descriptor may be that of another file.
+        self._at_work: dict[str, WorkerTemplate] = {}
+        self._resting: list[WorkerTemplate] = []
+        # Nobody rings while a doorbell is closed: by then its descriptor may be that of another file.
         self._at_the_doorbells = threading.Lock()
         self._supervisor = Supervisor(
             count, self._launch, on_death=self._on_death, on_stop=self._on_stop, on_refusal=on_refusal
@@ -70,25 +71,37 @@ class WorkerPool:
         """Stops the workers; a job that can't be finished within the grace is put back."""
         self._guard.stop()
         self._supervisor.stop(self._settings.shutdown_grace)
+        for template in self._resting:
+            template.close()
         self._word.close()
 
     def ring(self) -> None:
         """There is work."""
         with self._at_the_doorbells:
-            for doorbell in self._doorbells.values():
-                doorbell.ring()
+            for template in self._at_work.values():
+                template.doorbell.ring()
 
     def running(self) -> int:
         """How many worker processes there are now."""
         return len(self._supervisor.worker_ids())
 
-    def _launch(self, worker_id: str) -> subprocess.Popen[bytes]:
-        doorbell = Wake.pipe()
-        command = [sys.executable, "-m", "media_inference.processes.worker_process", "--worker-id", worker_id]
-        command += ["--workers", str(self._count)]
+    def _launch(self, worker_id: str) -> WorkerLife:
+        with self._at_the_doorbells:
+            template = self._resting.pop() if self._resting else None
+        template = template or self._new_template()
+        try:
+            life = template.begin(worker_id)
+        except OSError:
+            template.close()
+            raise
+        with self._at_the_doorbells:
+            self._at_work[worker_id] = template
+        return life
+
+    def _new_template(self) -> WorkerTemplate:
+        command = [sys.executable, "-m", "media_inference.processes.worker_process", "--workers", str(self._count)]
         passed: list[int] = []
         for option, descriptor in (
-            ("--work-fd", doorbell.reader),
             ("--word-fd", self._word.reader),
             ("--outcome-fd", None if self._outcomes is None else self._outcomes.writer),
             ("--event-fd", None if self._events is None else self._events.writer),
@@ -96,18 +109,7 @@ class WorkerPool:
             if descriptor is not None:
                 command += [option, str(descriptor)]
                 passed.append(descriptor)
-        environment = os.environ | self._settings.as_environment()
-        with ExitStack() as undo:
-            undo.callback(doorbell.close)
-            # A session of its own, so that a Ctrl-C meant for its supervisor doesn't reach it.
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, pass_fds=passed, env=environment, start_new_session=True
-            )
-            undo.pop_all()
-        doorbell.close_reader()
-        with self._at_the_doorbells:
-            self._doorbells[worker_id] = doorbell
-        return process
+        return WorkerTemplate(command, passed, os.environ | self._settings.as_environment())
 
     def _on_death(self, worker_id: str) -> bool:
         charged: Sequence[str] = ()
@@ -127,7 +129,11 @@ class WorkerPool:
     def _forgetting(self, worker_id: str) -> Iterator[None]:
         """While the database is away its job stays where it is: the lease runs out."""
         with self._at_the_doorbells:
-            self._doorbells.pop(worker_id).close()
+            template = self._at_work.pop(worker_id)
+            if template.can_begin:
+                self._resting.append(template)
+            else:
+                template.close()
         try:
             yield
             self._records.leave(worker_id)

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -38,7 +39,9 @@ class Relay:
 
     It is the circuit breaker of its ``dependency`` at the same time: while that is away, an outage is on record and one
     try after growing delays is all that it gets; what waits stays where it is and loses nothing. ``on_round`` is called
-    after each round, to wake who comes next. ``finish``: on being stopped, it publishes all that is ready first.
+    after each round, to wake who comes next. ``finish``: on being stopped, it publishes all that is ready first. What
+    comes while a round is on, or for as long as ``rest`` says, shares the next one: it gets the seconds since the last
+    round began and returns how many more are to pass. ``page``: a round that publishes fewer has left nothing behind.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class Relay:
         outages: OutageRecords,
         *,
         poll_interval: float,
+        rest: Callable[[float], float] = lambda _since: 0.0,
+        page: int = 1,
         finish: bool = False,
         on_round: Callable[[], None] = lambda: None,
         wake: Wake | None = None,
@@ -57,6 +62,9 @@ class Relay:
         self._outages = outages
         self._wake = wake or Wake.pipe()
         self._poll_interval = poll_interval
+        self._rest = rest
+        self._page = page
+        self._begun = 0.0
         self._finish = finish
         self._on_round = on_round
         self._backoff = Backoff(first=0.5, longest=8.0)
@@ -98,8 +106,10 @@ class Relay:
     def _publish_all(self) -> float:
         """Publishes until nothing waits; returns how long to rest, in seconds."""
         try:
-            while (self._finish or not self._stopping) and self._publisher.publish_some():
+            while (self._finish or not self._stopping) and (done := self._round()):
                 self._on_round()
+                if done < self._page:
+                    break
             if self._finish or not self._stopping:  # else nobody asked whether it is back
                 self._note_success()
         except DatabaseUnavailable:
@@ -113,6 +123,13 @@ class Relay:
                 log.exception("relay.error", action="publish", dependency=self._dependency)
             return self._note_failure("an unexpected error; the log says which")
         return self._poll_interval
+
+    def _round(self) -> int:
+        while not self._stopping and (rest := self._rest(time.monotonic() - self._begun)) > 0:
+            wait_for(self._stop, self._wake, timeout=rest)  # who rings may be the last that was waited for
+        self._wake.drain()  # whoever rang before this round has written before it too
+        self._begun = time.monotonic()
+        return self._publisher.publish_some()
 
     def _note_success(self) -> None:
         if self._on_record:

@@ -1,13 +1,14 @@
 """The statements that changes to a job are made of; each is part of the transaction of `JobQueue` that uses it."""
 
-from collections.abc import Collection
-from dataclasses import asdict
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
 from media_inference.errors import JobError
 from media_inference.jobs.event import EventType
 from media_inference.jobs.job import Claim, JobFailure, JobStatus
+from media_inference.jobs.outcome import Findings
 from media_inference.queue.counters import CounterName, count_one
 from media_inference.queue.events import Subject, add_event
 from media_inference.queue.tables import jobs, queue
@@ -24,8 +25,11 @@ def take_back(tx: sa.Connection, claim: Claim) -> bool:
 
 
 def put_back(tx: sa.Connection, claim: Claim, available_at: int) -> bool:
-    """Makes the job claimable again, at its old place, if the claim still holds; counts as `take_back` does."""
-    return _by_its_holder(tx, freed(held(claim), available_at))
+    """Makes the job claimable again, at its old place, if the claim still holds; counts as `take_back` does.
+
+    Its attempt came to an end of its own, so it need no longer run alone.
+    """
+    return _by_its_holder(tx, freed(held(claim), available_at).values(alone=False))
 
 
 def _by_its_holder(tx: sa.Connection, change: sa.Update | sa.Delete) -> bool:
@@ -33,6 +37,11 @@ def _by_its_holder(tx: sa.Connection, change: sa.Update | sa.Delete) -> bool:
     if not done:
         count_one(tx, CounterName.ATTEMPTS_DROPPED)
     return done
+
+
+def held_by(worker_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """What a worker holds, by the index of tokens: it has all that is held by anybody, which is little."""
+    return sa.and_(queue.c.lease_token.is_not(None), queue.c.worker_id == worker_id)
 
 
 def freed(which: sa.ColumnElement[bool], available_at: int = 0) -> sa.Update:
@@ -54,12 +63,13 @@ def uncharged(job_ids: Collection[str]) -> sa.Update:
     )
 
 
-def waiting_jobs(without: Collection[str]) -> sa.Select[str]:
-    """The ids in the queue, but for those of some task types."""
-    waiting = sa.select(queue.c.job_id)
-    if not without:
-        return waiting
-    return waiting.join(jobs, jobs.c.job_id == queue.c.job_id).where(jobs.c.task_type.not_in(without))
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What one claim comes to. ``promote_files`` puts its files in place, and may raise a `JobError`."""
+
+    claim: Claim
+    findings: Findings
+    promote_files: Callable[[], None]
 
 
 def mark_failed(tx: sa.Connection, job: Subject, attempt: int, failure: JobFailure, now: int) -> None:
@@ -84,8 +94,3 @@ def error_values(failure: JobFailure) -> dict[str, str | bool]:
         "error_message": failure.message,
         "error_retryable": failure.retryable,
     }
-
-
-def no_error() -> dict[str, None]:
-    """The same for a job without one."""
-    return dict.fromkeys(("error_code", "error_message", "error_retryable"))

@@ -5,7 +5,7 @@ an id is given out inside it, so ids rise in the order of the commits: whoever h
 below it. Events outlive their jobs; the oldest are trimmed, the newest never is, so that the log knows where it stands.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from media_inference.jobs.event import Event, EventType
 from media_inference.jobs.job import Claim, Job, JsonObject
 from media_inference.queue.clock import Clock, wall_clock
+from media_inference.queue.driver import Value, as_json, run_many
 from media_inference.queue.engine import reading, writing
 from media_inference.queue.tables import events, jobs
 
@@ -23,8 +24,15 @@ Subject = Job | Claim | sa.Row[*tuple[Any, ...]]
 
 SUBJECT = jobs.c["job_id", "task_type", "media_store_id", "priority"]
 
-_INSERT = events.insert().inline()
+_INSERT = "INSERT INTO events (job_id, type, at, data) VALUES (?, ?, ?, ?)"
 _TRIM_BATCH = 500
+_ENDS = sa.select(*(sa.select(end(events.c.event_id)).scalar_subquery() for end in (sa.func.min, sa.func.max)))
+_BEHIND = (
+    sa.select(events)
+    .where(events.c.event_id > sa.bindparam("begin"))
+    .order_by(events.c.event_id)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
 
 
 class Gap(StrEnum):
@@ -50,20 +58,25 @@ class EventPage:
 
 def add_event(tx: sa.Connection, event_type: EventType, job: Subject, at: int, **more: object) -> None:
     """Writes one event; part of the transaction of the change that it tells of."""
-    tx.execute(_INSERT, _row(event_type, job, at, more))
+    run_many(tx, _INSERT, [_row(event_type.value, job, at, more)])
 
 
 def add_events(tx: sa.Connection, event_type: EventType, about: Iterable[Subject], at: int) -> None:
     """The same for many jobs."""
-    rows = [_row(event_type, job, at, {}) for job in about]
-    if rows:
-        tx.execute(_INSERT, rows)
+    told = event_type.value
+    run_many(tx, _INSERT, [_row(told, job, at, {}) for job in about])
 
 
-def add_started(tx: sa.Connection, claim: Claim, at: int) -> None:
-    """Tells of an attempt, unless one of the same number was told of and then given back."""
-    if not (claim.releases and _was_told_of(tx, claim)):
-        add_event(tx, EventType.STARTED, claim, at, attempt=claim.attempt)
+def add_attempt_events(tx: sa.Connection, event_type: EventType, claims: Iterable[Claim], at: int) -> None:
+    """The same for many attempts, with the number of each."""
+    told = event_type.value
+    run_many(tx, _INSERT, [_row(told, claim, at, {"attempt": claim.attempt}) for claim in claims])
+
+
+def add_started(tx: sa.Connection, claims: Iterable[Claim], at: int) -> None:
+    """Tells of attempts, but for those of the same number that were told of and then given back."""
+    new = [claim for claim in claims if not (claim.releases and _was_told_of(tx, claim))]
+    add_attempt_events(tx, EventType.STARTED, new, at)
 
 
 def _was_told_of(tx: sa.Connection, claim: Claim) -> bool:
@@ -77,9 +90,9 @@ def _was_told_of(tx: sa.Connection, claim: Claim) -> bool:
     return False
 
 
-def _row(event_type: EventType, job: Subject, at: int, more: JsonObject) -> JsonObject:
+def _row(told: str, job: Subject, at: int, more: JsonObject) -> Sequence[Value]:
     data = {"task_type": job.task_type, "media_store_id": job.media_store_id, "priority": job.priority, **more}
-    return {"type": event_type, "job_id": job.job_id, "at": at, "data": data}
+    return job.job_id, told, at, as_json(data)
 
 
 def last_told(tx: sa.Connection, job_id: str) -> EventType | None:
@@ -123,9 +136,7 @@ class EventLog:
             oldest, newest = _bounds(tx)
             gap = _gap(after, oldest, newest)
             begin = after if gap is None else oldest - 1
-            rows = tx.execute(
-                sa.select(events).where(events.c.event_id > begin).order_by(events.c.event_id).limit(limit)
-            )
+            rows = tx.execute(_BEHIND, {"begin": begin, "limit": limit})
             found = tuple(_event(row) for row in rows)
         return EventPage(found, begin, found[-1].event_id if len(found) == limit else newest, gap)
 
@@ -167,8 +178,7 @@ class EventLog:
 
 def _bounds(tx: sa.Connection) -> tuple[int, int]:
     """The oldest and the newest id; (1, 0) before the first event. Two lookups: one MIN with a MAX scans the table."""
-    ends = [sa.select(end(events.c.event_id)).scalar_subquery() for end in (sa.func.min, sa.func.max)]
-    oldest, newest = tx.execute(sa.select(*ends)).one()
+    oldest, newest = tx.execute(_ENDS).one()
     return (1, 0) if newest is None else (oldest, newest)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.dialects import sqlite
 
 from media_inference.errors import Dependency
 from media_inference.queue.clock import Clock, wall_clock
+from media_inference.queue.driver import fetch
 from media_inference.queue.engine import reading, writing
 from media_inference.queue.tables import outages
 
@@ -19,6 +20,11 @@ class Outage:
     dependency: Dependency
     since: int
     reason: str
+
+
+def is_away(tx: sa.Connection, dependency: Dependency) -> bool:
+    """Whether a dependency is away; for the transaction that claims what may need it."""
+    return bool(fetch(tx, "SELECT 1 FROM outages WHERE dependency = ?", (dependency.value,)))
 
 
 class OutageRecords:

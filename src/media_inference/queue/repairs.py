@@ -49,8 +49,12 @@ def run_again(tx: sa.Connection, job_ids: Sequence[Id], now: int) -> None:
         .where(jobs.c.job_id.in_(job_ids))
         .values(status=JobStatus.PENDING, started_at=None, completed_at=None, failures=0, crashes=0, releases=0)
     )
-    waiting = sa.select(*jobs.c["job_id", "priority"]).where(jobs.c.job_id.in_(job_ids)).order_by(jobs.c.created_at)
-    tx.execute(queue.insert().from_select(["job_id", "priority"], waiting))
+    waiting = (
+        sa.select(*jobs.c["job_id", "priority", "task_type"])
+        .where(jobs.c.job_id.in_(job_ids))
+        .order_by(jobs.c.created_at)
+    )
+    tx.execute(queue.insert().from_select(["job_id", "priority", "task_type"], waiting))
     begin_another_life(tx, job_ids, now)
 
 

@@ -18,6 +18,7 @@ from media_inference.queue.repairs import begin_another_life, complete, publish_
 from media_inference.queue.rule import Id, Rule
 from media_inference.queue.tables import collections, embedding_sets, embeddings, jobs, outbox, queue
 from media_inference.queue.tables import media_store_sync_status as reports
+from media_inference.queue.tallies import TALLY_RULE
 
 _AT_ONCE = 500
 
@@ -31,7 +32,7 @@ class Rules:
     def __init__(self, engine: sa.Engine, clock: Clock = wall_clock, *, uploads: bool = False) -> None:
         self._engine = engine
         self._clock = clock
-        self.of_jobs = (*_RULES, _REPORT_MISSING) if uploads else _RULES
+        self.of_jobs = (*_RULES, _REPORT_MISSING, TALLY_RULE) if uploads else (*_RULES, TALLY_RULE)
         self.of_events = EVENT_RULES
 
     def broken(self, rule: Rule) -> Iterator[Sequence[Id]]:
@@ -89,10 +90,8 @@ def _enter_collections(tx: sa.Connection, ids: Sequence[Id], now: int) -> None:
 
 
 def _report(tx: sa.Connection, ids: Sequence[Id], now: int) -> None:
-    for job_id, media_store_id in tx.execute(
-        sa.select(*jobs.c["job_id", "media_store_id"]).where(jobs.c.job_id.in_(ids))
-    ).all():
-        sync.add_upload(tx, job_id, media_store_id, now)
+    items = sa.select(*jobs.c["job_id", "media_store_id"]).where(jobs.c.job_id.in_(ids))
+    sync.add_uploads(tx, {row.job_id: row.media_store_id for row in tx.execute(items)}, now)
 
 
 _WORKED_ON = sa.exists().where(queue.c.job_id == jobs.c.job_id)

@@ -62,7 +62,7 @@ class DatabaseCopy:
 
     def jobs(self) -> int:
         """How many there are."""
-        return sum(JobRecords(self._engine).statistics().jobs_by_status.values())
+        return JobRecords(self._engine).count()
 
     def revision(self) -> str:
         """The revision of its tables."""
@@ -95,6 +95,7 @@ def opened_copy(path: Path) -> Iterator[DatabaseCopy]:
             if found != "ok":
                 raise DatabaseUnavailable(f"it is damaged: {found}")
         yield DatabaseCopy(engine)
+        engine.dispose()  # the log goes only when one connection is left
         with engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
             driver.execute("PRAGMA journal_mode=DELETE").close()

@@ -5,7 +5,7 @@ until the media store has the result (`synced`), refuses it, or has been out of 
 that fails does not fail its job.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ from media_inference.queue.clock import Clock, wall_clock
 from media_inference.queue.engine import reading, writing
 from media_inference.queue.tables import jobs
 from media_inference.queue.tables import media_store_sync_status as sync
+from media_inference.queue.tallies import read_tallies
 
 
 class SyncStatus(StrEnum):
@@ -43,18 +44,26 @@ class DueUpload:
     waiting_ms: int
 
 
-def add_upload(tx: sa.Connection, job_id: str, media_store_id: str, now: int) -> None:
-    """Writes the row of a job that is being settled; a job that is settled again starts anew."""
-    tx.execute(sync.delete().where(sync.c.job_id == job_id))
-    tx.execute(
-        sync.insert().values(
-            job_id=job_id,
-            media_store_id=media_store_id,
-            status=SyncStatus.PENDING,
-            next_attempt_at=now,
-            created_at=now,
-        )
-    )
+_FORGET = sync.delete().where(sync.c.job_id.in_(sa.bindparam("of", expanding=True)))
+_ADD = sync.insert().inline()
+
+
+def add_uploads(tx: sa.Connection, uploads: Mapping[str, str], now: int) -> None:
+    """Writes the rows of jobs that are being settled, by their media items; one that is settled again starts anew."""
+    if not uploads:
+        return
+    tx.execute(_FORGET, {"of": list(uploads)})
+    rows = [
+        {
+            "job_id": job_id,
+            "media_store_id": media_store_id,
+            "status": SyncStatus.PENDING.value,
+            "next_attempt_at": now,
+            "created_at": now,
+        }
+        for job_id, media_store_id in uploads.items()
+    ]
+    tx.execute(_ADD, rows)
 
 
 class SyncRecords:
@@ -124,6 +133,5 @@ class SyncRecords:
     def counts(self) -> dict[str, int]:
         """Uploads by status."""
         with reading(self._engine) as tx:
-            rows = tx.execute(sa.select(sync.c.status, sa.func.count()).group_by(sync.c.status)).all()
-        counted = {str(status): int(count) for status, count in rows}
+            counted = read_tallies(tx).reports
         return {status.value: counted.get(status, 0) for status in SyncStatus}

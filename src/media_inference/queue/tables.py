@@ -39,14 +39,25 @@ jobs = sa.Table(
     sa.Column("error_retryable", sa.Boolean),
     sa.Column("artifact_files", sa.Integer, nullable=False, server_default="0"),
     sa.Column("artifact_bytes", sa.BigInteger, nullable=False, server_default="0"),
-    sa.Index(None, "status", "task_type"),
-    sa.Index(None, "status", "completed_at"),
+    sa.Index(
+        "ix_jobs_pending",
+        "created_at",
+        sqlite_where=sa.text("status = 'pending'"),
+        postgresql_where=sa.text("status = 'pending'"),
+    ),
+    sa.Index(
+        "ix_jobs_finished",
+        "completed_at",
+        sqlite_where=sa.text("completed_at IS NOT NULL"),
+        postgresql_where=sa.text("completed_at IS NOT NULL"),
+    ),
+    # By the end and not by the status: a claim changes that, and would write the index anew for nothing.
     sa.Index(
         "ix_jobs_live",
         "media_store_id",
         "task_type",
-        sqlite_where=sa.text("status IN ('pending', 'processing')"),
-        postgresql_where=sa.text("status IN ('pending', 'processing')"),
+        sqlite_where=sa.text("completed_at IS NULL"),
+        postgresql_where=sa.text("completed_at IS NULL"),
     ),
 )
 
@@ -60,6 +71,8 @@ queue = sa.Table(
     sa.Column("lease_token", sa.String(32)),
     sa.Column("worker_id", sa.String(64)),
     sa.Column("lease_beat", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("alone", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("task_type", sa.String(64), nullable=False, server_default=""),
     sa.Index(
         "ix_queue_claim_order",
         sa.text("priority DESC"),
@@ -67,7 +80,15 @@ queue = sa.Table(
         sqlite_where=sa.text("lease_token IS NULL"),
         postgresql_where=sa.text("lease_token IS NULL"),
     ),
-    # Partial, or SQLite would find the rows without a token by it and sort them.
+    sa.Index(
+        "ix_queue_type_order",
+        "task_type",
+        sa.text("priority DESC"),
+        "position",
+        sqlite_where=sa.text("lease_token IS NULL"),
+        postgresql_where=sa.text("lease_token IS NULL"),
+    ),
+    # Partial, or SQLite would find the rows without a token by it and sort them. What a worker holds is found by it.
     sa.Index(
         "ix_queue_lease_token",
         "lease_token",
@@ -75,7 +96,6 @@ queue = sa.Table(
         sqlite_where=sa.text("lease_token IS NOT NULL"),
         postgresql_where=sa.text("lease_token IS NOT NULL"),
     ),
-    sa.Index(None, "worker_id"),
     sqlite_autoincrement=True,
 )
 
@@ -161,6 +181,15 @@ counters = sa.Table(
     metadata,
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+# How many there are of what; triggers keep them (`queue.tallies`).
+tallies = sa.Table(
+    "tallies",
+    metadata,
+    sa.Column("name", sa.String(96), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # What happened to jobs. No foreign key: an event outlives its job.

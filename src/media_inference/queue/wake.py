@@ -43,12 +43,6 @@ class Wake:
             return True
         return False
 
-    def close_reader(self) -> None:
-        """Leaves the reading end to the child process that has a copy of it."""
-        if self.reader is not None:
-            os.close(self.reader)
-        self.reader = None
-
     def close(self) -> None:
         """Closes the ends that this process has."""
         for end in (self.reader, self.writer):

@@ -1,16 +1,19 @@
 """A model of the catalogue to a network that is ready to work."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from media_inference.errors import CannotStart, JobError
 from media_inference.models.model import Model, Network, WeightsFile
+from media_inference.models.session import Session
+from media_inference.runtime.batcher import BatchedSession, Batcher
 from media_inference.runtime.device import Device
 from media_inference.runtime.golden import check_golden
 from media_inference.runtime.resting_session import RestingSession
 from media_inference.runtime.session import OrtSession
-from media_inference.runtime.weights import read
+from media_inference.runtime.weights import mapped, read
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +29,20 @@ class LoadedNetwork:
 
 
 def load_network(
-    model: Model, models_dir: Path, threads: int, *, device: Device = Device.CPU, ttl: float = 0.0
+    model: Model,
+    models_dir: Path,
+    threads: int,
+    *,
+    device: Device = Device.CPU,
+    ttl: float = 0.0,
+    batcher: Batcher | None = None,
 ) -> LoadedNetwork:
     """The network of a model, run once, its graphs tested against their references.
 
-    ``threads``: how many it may use for one picture. ``ttl``: seconds after which an idle session may rest, 0 for
-    never. Raises `CannotStart` with one line when a file is missing, is not the pinned one, is no graph, does not give
-    what its kind promises or what it gave before, or can't run on the device that was asked for.
+    ``threads``: how many it may use for one pass. ``ttl``: seconds after which an idle session may rest, 0 for never.
+    ``batcher``: lets its passes be shared. Raises `CannotStart` with one line when a file is missing, is not the pinned
+    one, is no graph, does not give what its kind promises or what it gave before, or can't run on the device that was
+    asked for.
     """
     sessions = {file.name: _open(model, file, models_dir, threads, device) for file in model.graphs}
     # Loaded again on the device that was given first, or not at all.
@@ -45,7 +55,7 @@ def load_network(
         for file in (model.graphs if ttl else ())
     }
     try:
-        network = model.network(model.name, {**sessions, **resting})
+        network = model.network(model.name, _batched({**sessions, **resting}, batcher))
     except JobError as error:
         raise CannotStart(f"model {model.name}: its first run failed ({error.message})") from error
     # Last, for a graph of the wrong shape is better explained by its network.
@@ -56,5 +66,20 @@ def load_network(
     return LoadedNetwork(network, provider, tuple(resting.values()))
 
 
+def _batched(sessions: Mapping[str, Session], batcher: Batcher | None) -> Mapping[str, Session]:
+    return sessions if batcher is None else {name: BatchedSession(one, batcher) for name, one in sessions.items()}
+
+
 def _open(model: Model, file: WeightsFile, models_dir: Path, threads: int, device: Device) -> OrtSession:
-    return OrtSession(read(model, file, models_dir), model=model.name, threads=threads, device=device)
+    opened = partial(OrtSession, model=model.name, threads=threads, device=device)
+    found = mapped(model, file, models_dir)
+    if found is not None:
+        try:
+            session = opened(found)
+        except CannotStart:
+            if found.unchanged:
+                raise
+        else:
+            if found.unchanged:
+                return session
+    return opened(read(model, file, models_dir))

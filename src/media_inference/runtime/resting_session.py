@@ -43,7 +43,7 @@ class RestingSession:
         """Whether it holds an engine now."""
         return self._session is not None
 
-    def run(self, feeds: Mapping[str, Feed]) -> dict[str, Tensor]:
+    def run(self, feeds: Mapping[str, Feed], *, together: int = 1) -> dict[str, Tensor]:  # noqa: ARG002  # others batch
         """As `OrtSession.run`; raises `TransientError` (`model_unavailable`) when the file can't be loaded again."""
         with self._awake() as session:
             return session.run(feeds)

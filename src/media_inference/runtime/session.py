@@ -19,8 +19,11 @@ from media_inference.runtime.device import (
     refuse_other_device,
 )
 from media_inference.runtime.external_data import refuse_external_data
+from media_inference.runtime.mapped_file import MappedFile
+from media_inference.runtime.matrices import without_matrices
 
 _FATAL_ONLY = 4
+_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 _INPUT_ERRORS = (ort_errors.InvalidArgument, ort_errors.NotImplemented, ort_errors.InvalidGraph)
 _ENGINE_ERRORS = (
     ort_errors.DeviceReset,
@@ -51,12 +54,13 @@ log = structlog.get_logger()
 class OrtSession:
     """A loaded graph, ready to run on ``device``. Safe to run from several threads.
 
-    Raises `CannotStart` when the bytes are no graph that this engine can run, and when the device that was asked for
-    is not the one that was given.
+    Of a file that is mapped the engine maps weights too, until this is built, and no longer.
+    Raises `CannotStart` when the bytes are no graph that this engine can run, and when the device that was asked for is
+    not the one that was given.
     """
 
-    def __init__(self, graph: bytes, *, model: str, threads: int, device: Device = Device.CPU) -> None:
-        refuse_external_data(graph, model)
+    def __init__(self, graph: bytes | MappedFile, *, model: str, threads: int, device: Device = Device.CPU) -> None:
+        refuse_external_data(graph if isinstance(graph, bytes) else graph.content, model)
         ort.disable_telemetry_events()
         # What goes wrong with a device is told by our own line, not by the engine's on stderr.
         ort.set_default_logger_severity(_FATAL_ONLY)
@@ -94,7 +98,7 @@ class OrtSession:
         """Shapes of the outputs; None where an axis is free."""
         return self._output_shapes
 
-    def run(self, feeds: Mapping[str, Feed]) -> dict[str, Tensor]:
+    def run(self, feeds: Mapping[str, Feed], *, together: int = 1) -> dict[str, Tensor]:  # noqa: ARG002  # others batch
         """All outputs by name.
 
         Raises `PermanentError` (`internal`) when the graph does not take these inputs and `TransientError`
@@ -114,7 +118,7 @@ def built_in_devices() -> list[Device]:
     return devices_of(ort.get_available_providers())
 
 
-def _open(graph: bytes, model: str, threads: int, asked: Device) -> tuple[Device, ort.InferenceSession]:
+def _open(graph: bytes | MappedFile, model: str, threads: int, asked: Device) -> tuple[Device, ort.InferenceSession]:
     """The graph on the best device that can be had, which is also told."""
     *accelerators, last = candidates(asked, ort.get_available_providers(), ENGINE)
     for device in accelerators:
@@ -134,13 +138,24 @@ def _open(graph: bytes, model: str, threads: int, asked: Device) -> tuple[Device
     return last, session
 
 
-def _on(device: Device, graph: bytes, threads: int) -> ort.InferenceSession:
+def _on(device: Device, graph: bytes | MappedFile, threads: int) -> ort.InferenceSession:
     provider = PROVIDERS[device], OPTIONS.get(device, {})
+    options = _options(threads)
+    if isinstance(graph, MappedFile):
+        options.add_session_config_entry(_WEIGHTS_FOLDER, str(graph.path.parent))
+        graph = _bytes_to_parse(graph, device)
     # Without a fallback a device that fails is an error, and not a line on stdout and a session on the CPU.
-    session = ort.InferenceSession(graph, _options(threads), providers=[provider], enable_fallback=0)
+    session = ort.InferenceSession(graph, options, providers=[provider], enable_fallback=0)
     # The class keeps the file's bytes to open it again for a fallback: a second copy of all weights.
     session._model_bytes = None  # noqa: SLF001  # there is no other way to let go of them
     return session
+
+
+def _bytes_to_parse(file: MappedFile, device: Device) -> bytes:
+    slim = without_matrices(file.content, file.path.name) if device is Device.CPU else None
+    content = slim or bytes(file.content)
+    file.let_go_of_pages()
+    return content
 
 
 def _options(threads: int) -> ort.SessionOptions:

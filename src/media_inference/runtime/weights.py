@@ -8,6 +8,7 @@ from typing import assert_never
 
 from media_inference.errors import CannotStart
 from media_inference.models.model import BuiltFile, HubFile, LocalFile, Model, WeightsFile
+from media_inference.runtime.mapped_file import MappedFile
 
 CUSTOM_FOLDER = "custom"
 """Folder below the models folder with the users' own models."""
@@ -46,6 +47,22 @@ def read(model: Model, file: WeightsFile, models_dir: Path) -> bytes:
             return _read_pinned(model, file, locate(model, file, models_dir))
         case _:
             assert_never(file)
+
+
+def mapped(model: Model, file: WeightsFile, models_dir: Path) -> MappedFile | None:
+    """One file, its hash checked, not copied; None for what only `read` can read, or explains better.
+
+    Raises `CannotStart` when the file is not the one that was pinned.
+    """
+    if isinstance(file, BuiltFile):
+        return None
+    path = locate(model, file, models_dir)
+    try:
+        found = MappedFile(path)
+    except (OSError, ValueError):
+        return None
+    _refuse_other(model, file, path, len(found.content), found.sha256)
+    return found
 
 
 def on_disk(model: Model, models_dir: Path) -> bool:
@@ -95,15 +112,18 @@ def _read_pinned(model: Model, file: HubFile | LocalFile, path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise CannotStart(_missing(model, file, path, error)) from None
+    _refuse_other(model, file, path, len(content), hashlib.sha256(content).hexdigest())
+    return content
+
+
+def _refuse_other(model: Model, file: HubFile | LocalFile, path: Path, size: int, found: str) -> None:
     if isinstance(file, HubFile):
-        _refuse_size(model, file, path, len(content))
-    found = hashlib.sha256(content).hexdigest()
+        _refuse_size(model, file, path, size)
     if found != file.sha256:
         raise CannotStart(
             f"model {model.name}: {path} is not the file that was pinned"
             f" (sha256 {found[:12]}…, expected {file.sha256[:12]}…); {_mend(model, file)}"
         )
-    return content
 
 
 def _missing(model: Model, file: HubFile | LocalFile, path: Path, error: OSError) -> str:

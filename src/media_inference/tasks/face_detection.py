@@ -12,7 +12,7 @@ from media_inference.tasks.toolbox import Toolbox
 def detect_faces(_claim: Claim, media: Media, toolbox: Toolbox) -> Findings:
     """Boxes, landmarks and confidences in the result, one crop per face; no vectors."""
     found = find_faces(media, toolbox.face_detector)
-    crops = crop_faces(media, found.faces)
+    crops = crop_faces(media, found)
     return Findings(
         result={
             "faces": [face.describe() | {"landmarks": face.describe_landmarks()} for face in found.faces],

@@ -23,7 +23,7 @@ def embed_faces(claim: Claim, media: Media, toolbox: Toolbox) -> Findings:
     """Detects, aligns and embeds every face; one point in `faces`, one crop and one vector file each."""
     embedder = toolbox.face_embedder
     found = find_faces(media, toolbox.face_detector)
-    crops = crop_faces(media, found.faces)
+    crops = crop_faces(media, found)
     vectors = _embed(media, found.faces, embedder)
     points = [_point(claim, face, vector, embedder.name) for face, vector in zip(found.faces, vectors, strict=True)]
     files: list[Artifact] = []

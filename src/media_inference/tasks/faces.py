@@ -1,13 +1,14 @@
 """The faces of a picture, in pixels of its upright full size: detected, numbered, cropped."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from media_inference.jobs.job import JsonObject
+from media_inference.media.jpeg import encode_jpeg
 from media_inference.media.picture import Picture
 from media_inference.models.kinds import DetectedFace, FaceDetector, Pixels
 
@@ -18,11 +19,18 @@ CROP_MARGIN = 0.25
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 
 
+Made = TypeVar("Made")
+
+
 class Seen(Protocol):
-    """What shows its picture at the size that is asked for: a `Media`."""
+    """What shows its picture at the size that is asked for, and keeps what was made of it: a `Media`."""
 
     def picture(self, *, short_side: int | None = None, long_side: int | None = None) -> Picture:
         """As `Media.picture`."""
+        ...
+
+    def once(self, what: Hashable, make: Callable[[], Made]) -> Made:
+        """As `Media.once`."""
         ...
 
 
@@ -64,7 +72,14 @@ class FacesOfPicture:
 
 
 def find_faces(media: Seen, detector: FaceDetector) -> FacesOfPicture:
-    """Detects faces, numbered by falling confidence, then from left to right; at most `MOST_FACES`."""
+    """Detects faces, numbered by falling confidence, then from left to right; at most `MOST_FACES`.
+
+    Once for all jobs that share the item.
+    """
+    return media.once(("faces", detector.name), lambda: _find_faces(media, detector))
+
+
+def _find_faces(media: Seen, detector: FaceDetector) -> FacesOfPicture:
     picture = media.picture(long_side=detector.long_side)
     detected = [_in_full_size(face, picture) for face in detector.detect(picture.pixels)]
     visible = [face for face in detected if face.box[2] > face.box[0] and face.box[3] > face.box[1]]
@@ -79,21 +94,26 @@ def _in_full_size(face: DetectedFace, picture: Picture) -> DetectedFace:
     """The face in pixels of the full-size picture, with its box as clipped edges."""
     x, y, width, height = face.box
     edges = (
-        min(max(x * picture.scale_x, 0.0), picture.full_width),
-        min(max(y * picture.scale_y, 0.0), picture.full_height),
-        min(max((x + width) * picture.scale_x, 0.0), picture.full_width),
-        min(max((y + height) * picture.scale_y, 0.0), picture.full_height),
+        min(max(x * picture.scale, 0.0), picture.full_width),
+        min(max(y * picture.scale, 0.0), picture.full_height),
+        min(max((x + width) * picture.scale, 0.0), picture.full_width),
+        min(max((y + height) * picture.scale, 0.0), picture.full_height),
     )
-    landmarks = face.landmarks * np.array([picture.scale_x, picture.scale_y], np.float32)
-    return DetectedFace(edges, landmarks, face.confidence)
+    return DetectedFace(edges, face.landmarks * np.float32(picture.scale), face.confidence)
 
 
-def crop_faces(media: Seen, faces: Sequence[Face]) -> list[Pixels]:
-    """Each face with a margin, at the full resolution of the picture, which is decoded only if there is a face."""
-    if not faces:
+def crop_faces(media: Seen, found: FacesOfPicture) -> list[bytes]:
+    """Each face with a margin as a JPEG, at the full resolution of the picture, which is decoded only for faces.
+
+    Once for all jobs that share the item and what was found in it.
+    """
+    if not found.faces:
         return []
-    picture = media.picture()
-    return [_crop(picture.pixels, face.box) for face in faces]
+    return media.once(("crops", id(found)), lambda: _crop_faces(media.picture(), found))
+
+
+def _crop_faces(picture: Picture, found: FacesOfPicture) -> list[bytes]:
+    return [encode_jpeg(_crop(picture.pixels, face.box)) for face in found.faces]
 
 
 def _crop(pixels: Pixels, box: tuple[float, float, float, float]) -> Pixels:

@@ -2,8 +2,6 @@
 
 from media_inference.jobs.job import JsonObject
 from media_inference.jobs.outcome import Artifact, Vector
-from media_inference.media.jpeg import encode_jpeg
-from media_inference.models.kinds import Pixels
 
 VECTOR_FILE = "embedding.bin"
 
@@ -13,9 +11,9 @@ def vector_file(name: str, vector: Vector) -> Artifact:
     return Artifact(name, vector.astype("<f4").tobytes())
 
 
-def crop_file(index: int, crop: Pixels) -> Artifact:
-    """A face's crop as ``faces/{index}.jpg``."""
-    return Artifact(_crop_name(index), encode_jpeg(crop))
+def crop_file(index: int, crop: bytes) -> Artifact:
+    """A face's crop, a JPEG, as ``faces/{index}.jpg``."""
+    return Artifact(_crop_name(index), crop)
 
 
 def face_vector_name(index: int) -> str:

@@ -14,7 +14,7 @@ def embed_image(claim: Claim, media: Media, toolbox: Toolbox) -> Findings:
     """Embeds the upright picture; one point in `image_embeddings`, one file `embedding.bin`."""
     embedder = toolbox.image_embedder
     picture = media.picture(short_side=embedder.short_side)
-    vector = embedder.embed([picture.pixels])[0]
+    vector = embedder.embed([picture.pixels], [picture.extent])[0]
     point_id = image_point_id(claim.media_store_id)
     payload = {
         "job_id": claim.job_id,

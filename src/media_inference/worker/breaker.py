@@ -63,7 +63,7 @@ class Breaker:
     def closed(self) -> bool:
         """Whether work may go on; probes when it is time to."""
         if not self._open:
-            return self._still_well()
+            return self.well()
         if self._monotonic() < self._next_try:
             return False
         try:
@@ -75,7 +75,10 @@ class Breaker:
         self._open = False
         return True
 
-    def _still_well(self) -> bool:
+    def well(self) -> bool:
+        """Whether it is closed, without a probe."""
+        if self._open:
+            return False
         try:
             self._watch()
         except TransientError as error:

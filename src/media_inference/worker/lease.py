@@ -1,10 +1,9 @@
-"""Keeps a worker's lease alive while it makes progress."""
+"""Keeps a worker's leases alive while it makes progress."""
 
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -26,10 +25,11 @@ class _Held:
 
 
 class LeaseKeeper:
-    """A thread that says, every ``interval`` seconds, that this worker and its job are alive.
+    """A thread that says, every ``interval`` seconds, that this worker and its jobs are alive.
 
     A job that runs for more than ``job_timeout`` seconds makes it end the whole process: whatever hangs in native code
-    can't be stopped otherwise. The supervisor then charges the job with a crash and starts a new worker.
+    can't be stopped otherwise. The jobs that don't hang are put back first, so that the supervisor charges the one that
+    does, and starts a new worker.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class LeaseKeeper:
         self._end_process = end_process
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._held: _Held | None = None
+        self._held: dict[str, _Held] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease-keeper", daemon=True)
 
@@ -64,16 +64,20 @@ class LeaseKeeper:
         self._stopped.set()
         self._thread.join()
 
-    @contextmanager
-    def holding(self, claim: Claim) -> Iterator[None]:
-        """Renews this claim until the block ends."""
+    def hold(self, claim: Claim) -> None:
+        """Renews this claim until `let_go`."""
         with self._lock:
-            self._held = _Held(claim, self._monotonic())
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._held = None
+            self._held[claim.lease_token] = _Held(claim, self._monotonic())
+
+    def held_since(self, claim: Claim) -> float:
+        """When `hold` was called for it, in monotonic seconds."""
+        with self._lock:
+            return self._held[claim.lease_token].since
+
+    def let_go(self, claim: Claim) -> None:
+        """The job has ended."""
+        with self._lock:
+            del self._held[claim.lease_token]
 
     def _keep(self) -> None:
         while not self._stopped.wait(self._interval):
@@ -84,11 +88,19 @@ class LeaseKeeper:
 
     def _beat(self) -> None:
         with self._lock:
-            held = self._held
-        if held is not None and self._monotonic() - held.since > self._job_timeout:
-            log.error("job.hung", action="renew", job_id=held.claim.job_id, timeout_s=self._job_timeout)
-            self._end_process(EXIT_HUNG)
+            held = list(self._held.values())
+        oldest = self._monotonic() - self._job_timeout
+        if hung := [one.claim for one in held if one.since < oldest]:
+            self._end(hung)
             return
         self._records.beat(self._worker_id)
-        if held is not None:
-            self._queue.renew(held.claim)
+        if held:
+            self._queue.renew(*(one.claim for one in held))
+
+    def _end(self, hung: list[Claim]) -> None:
+        for claim in hung:
+            log.error("job.hung", action="renew", job_id=claim.job_id, timeout_s=self._job_timeout)
+        try:
+            self._queue.release_worker(self._worker_id, but=hung)
+        finally:
+            self._end_process(EXIT_HUNG)

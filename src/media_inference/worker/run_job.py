@@ -20,10 +20,13 @@ from media_inference.failpoints import Failpoint, failpoint
 from media_inference.jobs.job import Claim
 from media_inference.jobs.outcome import Findings
 from media_inference.jobs.retry import Backoff
+from media_inference.jobs.urgency import working_at
 from media_inference.media.reader import MediaReader
+from media_inference.queue.changes import Settlement
 from media_inference.queue.job_queue import JobQueue
 from media_inference.tasks.task import Task
 from media_inference.tasks.toolbox import Toolbox
+from media_inference.worker.settler import Settler
 
 log = structlog.get_logger()
 
@@ -53,18 +56,21 @@ class JobRunner:
     tasks: Mapping[str, Task]
     toolbox: Toolbox
     artifacts: ArtifactStore
+    settler: Settler
     max_retries: int
     on_away: Callable[[DependencyAway], None]
     backoff: Backoff = field(default_factory=Backoff)
     chance: Callable[[], float] = random.random
 
-    def run(self, claim: Claim) -> Ending:
+    def run(self, claim: Claim, claimed_at: float | None = None) -> Ending:
         """Finds, settles, and says how it ended; every error of the attempt leaves through `_wait` or `_give_up`.
 
-        Raises `DatabaseUnavailable` when nothing can be recorded; the job is not to be charged for that.
+        ``claimed_at`` (now): the monotonic time from which on a fetch of its media item serves this job. Raises
+        `DatabaseUnavailable` when nothing can be recorded; the job is not to be charged for that.
         """
         try:
-            return self._settle(claim, self._find(claim))
+            with working_at(claim.priority):
+                return self._settle(claim, self._find(claim, claimed_at))
         except DatabaseUnavailable:
             raise
         except DependencyAway as error:
@@ -79,13 +85,13 @@ class JobRunner:
                 claim, TransientError(ErrorCode.INTERNAL, "an unexpected error; see the service's log")
             )
 
-    def _find(self, claim: Claim) -> Findings:
+    def _find(self, claim: Claim, claimed_at: float | None) -> Findings:
         task = self.tasks.get(claim.task_type)
         if task is None:
             raise PermanentError(ErrorCode.INTERNAL, f"this worker does not know the task {claim.task_type}")
-        media = self.media.open(claim.media_store_id)
-        failpoint(Failpoint.FETCH_AFTER, claim.media_store_id)
-        findings = task.find(claim, media, self.toolbox)
+        with self.media.open(claim.media_store_id, since=claimed_at) as media:
+            failpoint(Failpoint.FETCH_AFTER, claim.media_store_id)
+            findings = task.find(claim, media, self.toolbox)
         failpoint(Failpoint.FIND_AFTER, claim.media_store_id)
         return findings
 
@@ -93,7 +99,7 @@ class JobRunner:
         staged = self.artifacts.stage(claim.job_id, claim.lease_token, findings.artifacts)
         try:
             failpoint(Failpoint.STAGE_AFTER, claim.media_store_id)
-            accepted = self.queue.settle(claim, findings, staged.promote)
+            accepted = self.settler.settle(Settlement(claim, findings, staged.promote))
         finally:
             staged.discard()
         return Ending.SETTLED if accepted else Ending.DROPPED

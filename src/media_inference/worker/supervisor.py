@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
@@ -13,6 +14,22 @@ log = structlog.get_logger()
 EXIT_CANNOT_START = 3
 _LIVED_LONG = 10.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 15.0
+
+
+class Process(Protocol):
+    """A worker's process, as `subprocess.Popen` has it."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status. Raises `subprocess.TimeoutExpired`."""
+        ...
+
+    def terminate(self) -> None:
+        """Asks it to end."""
+        ...
+
+    def kill(self) -> None:
+        """Ends it."""
+        ...
 
 
 class Supervisor:
@@ -27,7 +44,7 @@ class Supervisor:
     def __init__(
         self,
         count: int,
-        launch: Callable[[str], subprocess.Popen[bytes]],
+        launch: Callable[[str], Process],
         *,
         on_death: Callable[[str], bool],
         on_stop: Callable[[str], None],
@@ -40,7 +57,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._have_worked = False
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, Process] = {}
         self._threads = [
             threading.Thread(target=self._keep_one, name=f"supervisor-{slot}", daemon=True) for slot in range(count)
         ]
@@ -66,9 +83,9 @@ class Supervisor:
         with self._lock:
             self._stopping.set()
             running = list(self._running.values())
+        deadline = time.monotonic() + grace
         for process in running:
             process.terminate()
-        deadline = time.monotonic() + grace
         for process in running:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
@@ -111,7 +128,7 @@ class Supervisor:
             return status, False
         return status, self._on_death(worker_id)
 
-    def _begin(self, worker_id: str) -> subprocess.Popen[bytes] | None:
+    def _begin(self, worker_id: str) -> Process | None:
         with self._lock:
             if self._stopping.is_set():
                 return None

@@ -22,9 +22,9 @@ from media_inference.queue.engine import open_engine
 from media_inference.queue.events import EventLog
 from media_inference.queue.job_queue import JobQueue
 from media_inference.queue.job_records import JobRecords
+from media_inference.queue.migrate import migrate
 from media_inference.queue.outages import OutageRecords
 from media_inference.queue.sync import SyncRecords
-from media_inference.queue.tables import metadata
 from media_inference.queue.wake import Wake
 from media_inference.queue.worker_records import WorkerRecords
 from media_inference.vectors.edge_store import EdgeStore
@@ -47,17 +47,24 @@ def tokens(keys: tuple[bytes, bytes]) -> dict[str, str]:
     """One token per kind of caller."""
     private, _ = keys
 
-    def token(*permissions: str, admin: bool = False) -> str:
-        return sign(private, subject="somebody", permissions=permissions, admin=admin, ttl_seconds=600)
+    def token(*permissions: str, admin: bool = False, ttl: float = 600) -> str:
+        return sign(private, subject="somebody", permissions=permissions, admin=admin, ttl_seconds=ttl)
 
-    return {"plain": token(), "permission": token("ai_inference_support"), "admin": token(admin=True)}
+    return {
+        "garbage": "garbage",
+        "expired": token("ai_inference_support", admin=True, ttl=-600),
+        "plain": token(),
+        "permission": token("ai_inference_support"),
+        "admin": token(admin=True),
+        "both": token("ai_inference_support", admin=True),
+    }
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
     """A database with its tables."""
     engine = open_engine(f"sqlite:///{tmp_path}/inference.db")
-    metadata.create_all(engine)
+    migrate(engine)
     yield engine
     engine.dispose()
 

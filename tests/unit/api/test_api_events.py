@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from media_inference.api.event_feed import EventFeed, Pace
+from media_inference.api.lines import Capacity, Places
 from media_inference.api.services import Services
 from media_inference.api.tokens import sign
 from media_inference.jobs.job import NewJob
@@ -405,8 +406,29 @@ def test_more_streams_than_there_are_places_for_are_told_to_come_back(
             pass
 
 
+def test_a_client_may_not_take_the_places_of_all_others(
+    services: Services, make_feed: MakeFeed, tokens: dict[str, str]
+) -> None:
+    wide = replace(services, feed=make_feed(most_streams=10, most_per_client=1))
+    job_id = submit(wide)
+    with served(wide) as api, Client(api, tokens["permission"]) as client:
+        with client.follow():
+            answer = client.get("/events")
+            assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
+            assert int(answer.headers["Retry-After"]) >= 1
+            with client.follow(f"/job/{job_id}/events"):  # no token is asked for here: that one is this address
+                assert client.get(f"/job/{job_id}/events").status_code == 429
+        until(lambda: wide.feed.has_enough("subject somebody"), lambda enough: not enough)
+        with client.follow():
+            pass
+
+
 def test_open_streams_take_no_places_of_other_requests(services: Services, tokens: dict[str, str]) -> None:
-    with served(replace(services, max_requests=1)) as api, Client(api, tokens["permission"]) as client:
+    one = Places(1, 0)
+    with (
+        served(replace(services, capacity=Capacity(reads=one, writes=one))) as api,
+        Client(api, tokens["permission"]) as client,
+    ):
         with client.follow(), client.follow():
             for _ in range(3):
                 assert client.post("/job/face_detection", json={"media_store_id": "1"}).status_code == 201

@@ -56,13 +56,18 @@ def test_an_integer_media_store_id_becomes_its_decimal_string(supporter: TestCli
     assert answer.json()["media_store_id"] == "123"
 
 
+def test_a_whole_number_may_be_written_with_a_point(supporter: TestClient) -> None:
+    answer = supporter.post("/job/face_detection", json={"media_store_id": 7.0, "priority": 8.0})
+    assert (answer.status_code, answer.json()["media_store_id"], answer.json()["priority"]) == (201, "7", 8)
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
         ({}, "media_store_id"),
         ({"media_store_id": True}, "media_store_id"),
         ({"media_store_id": -1}, "media_store_id"),
-        ({"media_store_id": 1.0}, "media_store_id"),
+        ({"media_store_id": 1.5}, "media_store_id"),
         ({"media_store_id": None}, "media_store_id"),
         ({"media_store_id": ""}, "media_store_id"),
         ({"media_store_id": "../etc/passwd"}, "media_store_id"),
@@ -72,7 +77,7 @@ def test_an_integer_media_store_id_becomes_its_decimal_string(supporter: TestCli
         ({"media_store_id": "1", "priority": 11}, "priority"),
         ({"media_store_id": "1", "priority": -1}, "priority"),
         ({"media_store_id": "1", "priority": "5"}, "priority"),
-        ({"media_store_id": "1", "priority": 5.0}, "priority"),
+        ({"media_store_id": "1", "priority": 5.5}, "priority"),
         ({"media_store_id": "1", "priority": True}, "priority"),
         ({"media_store_id": "1", "priority": None}, "priority"),
         ({"media_store_id": "1", "prority": 5}, "prority"),

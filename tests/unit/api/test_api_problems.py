@@ -11,6 +11,7 @@ import structlog
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
+from media_inference.api.lines import Capacity, Places
 from media_inference.api.problems import MEANINGS, ProblemCode
 from media_inference.api.services import Services
 from media_inference.errors import ErrorCode, PermanentError, TransientError
@@ -49,8 +50,8 @@ def test_an_unknown_address_is_404(stranger: TestClient, path: str) -> None:
 def test_a_wrong_method_is_405_and_names_the_right_ones(stranger: TestClient) -> None:
     answer = stranger.put(f"/job/{UNKNOWN_JOB}")
     _check_problem(answer, 405, "method_not_allowed")
-    assert answer.headers["Allow"] == "DELETE, GET, POST"
-    assert stranger.post("/health").headers["Allow"] == "GET"
+    assert answer.headers["Allow"] == "DELETE, GET, HEAD, POST"
+    assert stranger.post("/health").headers["Allow"] == "GET, HEAD"
     assert stranger.post("/docs").status_code == 405
 
 
@@ -150,10 +151,12 @@ def test_a_database_that_does_not_answer_is_503(stranger: TestClient, engine: sa
 
 
 def test_more_requests_than_allowed_are_told_to_come_back(services: Services, serve: Serve) -> None:
-    full = serve(replace(services, max_requests=0))
-    _check_problem(full.get(f"/job/{UNKNOWN_JOB}"), 503, "too_busy")
+    full = serve(replace(services, capacity=Capacity(reads=Places(0, 0), pause=0.01)))
+    answer = full.get(f"/job/{UNKNOWN_JOB}")
+    _check_problem(answer, 503, "too_busy")
+    assert answer.headers["Retry-After"] == "1"
     assert full.get("/livez").status_code == 200
-    room = serve(replace(services, max_requests=1))
+    room = serve(replace(services, capacity=Capacity(reads=Places(1, 0))))
     for _ in range(3):
         assert room.get(f"/job/{UNKNOWN_JOB}").status_code == 404
 

@@ -4,10 +4,12 @@ import functools
 import io
 import math
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 WIDE_GREYS = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 MANAGED = {"RGB", "L", "CMYK"}
+FULL_RANGE = {"PNG", "JPEG2000"}
+WHITE_IS_ZERO = 0  # TIFF 6.0, section 8: PhotometricInterpretation
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -21,14 +23,28 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return _transformed(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
     elif image.mode not in MANAGED:
         image = image.convert("RGB")
-    return _managed(image, profile) or image.convert("RGB")
+    return _managed(image, profile) or (image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _narrowed(image: Image.Image) -> Image.Image:
     """One channel of more than 8 bits to 8: scaled, where Pillow would cut off what is above 255."""
-    black, white = _range(*_extrema(image))
+    black, white = _black_and_white(image)
     scale = 255 / (white - black)
     return image.convert("F").point(lambda value: value * scale + (0.5 - black * scale)).convert("L")
+
+
+def _black_and_white(image: Image.Image) -> tuple[float, float]:
+    if image.format in FULL_RANGE and image.mode.startswith("I;16"):
+        return 0, 65_535
+    black, white = _range(*_extrema(image))
+    return (white, black) if _is_negative(image) else (black, white)
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Pillow turns narrow negatives itself."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    return bool(image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO)
 
 
 def _extrema(image: Image.Image) -> tuple[float, float]:
@@ -39,7 +55,7 @@ def _extrema(image: Image.Image) -> tuple[float, float]:
 
 
 def _range(darkest: float, brightest: float) -> tuple[float, float]:
-    """What black and white are in a picture between these. No format says it, so it follows from the values.
+    """What black and white are in a TIFF with values between these. It does not say, so it follows from them.
 
     Fractions go from 0 to 1, whole numbers to the end of the bits that the brightest one needs: scanners and
     microscopes store 10 or 12 bits in 16.

@@ -13,7 +13,10 @@ from media_inference.errors import ErrorCode
 from media_inference.media.sandbox.boxes import is_cut_off
 from media_inference.media.sandbox.colours import to_rgb
 from media_inference.media.sandbox.formats import PREFIX_BYTES, format_of
-from media_inference.media.sandbox.protocol import Limits, Sizes, Wanted
+from media_inference.media.sandbox.jpeg_end import ends_early
+from media_inference.media.sandbox.protocol import SCALES, Limits, Sizes, Wanted
+from media_inference.media.sandbox.rows import png_lacks_rows, tiff_lacks_strips
+from media_inference.media.sandbox.tiles import lacks_tiles
 
 PLUGINS = ("Avif", "Bmp", "Gif", "Jpeg", "Jpeg2K", "Mpo", "Png", "Tiff", "WebP")
 
@@ -34,6 +37,17 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = {5, 6, 7, 8}
+CORNER_STAYS = {None, 1, 5}
+"""Orientations in which the upper left corner of the stored picture is that of the upright one."""
+
+SMALLEST_ODD = 16
+"""Shorter side that a smaller decode must leave where it divides the picture with a rest: its sides tell its scale."""
+LONGEST_ODD = 8
+"""Times its shorter side that such a picture may be long: of a longer one networks see the middle, in whole pixels."""
+
+JPEGS = ("JPEG", "MPO")
+"""Formats that are decoded smaller. The orientation of others may only be asked for when they are loaded: Pillow reads
+a PNG whole for it, and whoever asks again is not told what was broken."""
 
 
 class Refused(Exception):
@@ -63,6 +77,8 @@ def decode(file: BinaryIO, wanted: Wanted, limits: Limits) -> tuple[Image.Image,
         full = _draft(image, wanted)
         image.load()
         _check_size(image, limits)  # GIF and HEIF may turn out larger than their header says
+        if _is_incomplete(image, file):
+            raise Refused(ErrorCode.IMAGE_CORRUPT)
         return _upright(image, full)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError, MemoryError) as error:
         raise Refused(ErrorCode.IMAGE_TOO_LARGE) from error
@@ -86,19 +102,34 @@ def _check_size(image: Image.Image, limits: Limits) -> None:
         raise Refused(ErrorCode.IMAGE_TOO_LARGE)
 
 
+def _is_incomplete(image: ImageFile.ImageFile, file: BinaryIO) -> bool:
+    """Whether parts of the picture were made up: half a photo must not pass for one."""
+    match image.format:
+        case "JPEG" | "MPO":
+            return ends_early(image, file)
+        case "PNG":
+            return png_lacks_rows(image, file)
+        case "TIFF":
+            return tiff_lacks_strips(image)
+        case "JPEG2000":
+            return lacks_tiles(file)
+    return False
+
+
 def _draft(image: ImageFile.ImageFile, wanted: Wanted) -> tuple[int, int] | None:
     """Lets a JPEG be decoded at 1/2, 1/4 or 1/8 as long as it stays large enough; returns its full size if it will.
 
-    libjpeg then leaves out what it need not compute, and a large photo takes a fifth of the time. Only by what divides
-    both sides: otherwise the last pixels stand for less than the others, and a network's crop moves by up to a pixel.
+    libjpeg then leaves out what it need not compute, and a large photo takes a fifth of the time. Where a scale divides
+    a side with a rest, the last pixels stand for less than the others; they must stay the last (`Picture.extent`).
     """
-    if wanted.short_side is None and wanted.long_side is None:
+    if image.format not in JPEGS or (wanted.short_side is None and wanted.long_side is None):
         return None
     width, height = image.size
-    for scale in (8, 4, 2):
-        if width % scale or height % scale:
-            continue
+    may_leave_a_rest = max(image.size) <= LONGEST_ODD * min(image.size) and _orientation(image) in CORNER_STAYS
+    for scale in SCALES:
         short, long = sorted((width // scale, height // scale))
+        if (width % scale or height % scale) and not (may_leave_a_rest and short >= SMALLEST_ODD):
+            continue
         if short >= max(1, wanted.short_side or 0) and long >= (wanted.long_side or 0):
             return (width, height) if image.draft(None, (width // scale, height // scale)) else None
     return None

@@ -1,8 +1,9 @@
 """A child that does not outlive its parent."""
 
-import ctypes
 import signal
 import sys
+
+from media_inference.media.sandbox import libc
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -13,6 +14,4 @@ def end_with_parent() -> None:
     A parent that is gone already is not noticed. Raises `OSError`.
     """
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "prctl refused")
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -2,7 +2,7 @@
 
 ::
 
-    child:  {"ready": true}
+    child:  {"held": {"memory": "2048 MiB", ...}, "missing": {"landlock": "the kernel has none"}, "libraries": {...}}
     parent: {"short_side": 448, "long_side": null}     + descriptors of the file and of the memory for the pixels
     child:  {"width": 504, "height": 378, "full_width": 4032, "full_height": 3024}
     or      {"refused": "image_corrupt"}
@@ -19,11 +19,13 @@ from typing import Any
 
 from media_inference.errors import ErrorCode
 
-LONGEST_MESSAGE = 1024
+LONGEST_MESSAGE = 2048
+
+SCALES = (8, 4, 2)
+"""By what a JPEG may be decoded smaller; of what is left over at its ends a pixel is made too."""
 
 Message = dict[str, Any]
 
-READY: Message = {"ready": True}
 REFUSALS = {ErrorCode.UNSUPPORTED_FORMAT, ErrorCode.IMAGE_CORRUPT, ErrorCode.IMAGE_TOO_LARGE}
 
 
@@ -76,6 +78,37 @@ class Sizes:
         return self.width * self.height * 3
 
 
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What a child has been deprived of, by name: how it is held, or why this machine can't hold it."""
+
+    held: dict[str, str]
+    missing: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """A child's first words. It has seen no picture yet, so they can be believed."""
+
+    guards: Guards
+    libraries: dict[str, str]
+    """Versions of what really decodes there."""
+
+    def to_message(self) -> Message:
+        """For the parent."""
+        return {**asdict(self.guards), "libraries": self.libraries}
+
+
+def parse_greeting(message: Message) -> Greeting:
+    """The other end of `Greeting.to_message`, or `Nonsense`."""
+    if set(message) != {"held", "missing", "libraries"}:
+        raise Nonsense("another greeting")
+    for words in message.values():
+        if not isinstance(words, dict) or not all(isinstance(word, str) for word in words.values()):
+            raise Nonsense("another greeting")
+    return Greeting(Guards(message["held"], message["missing"]), message["libraries"])
+
+
 def parse_answer(message: Message, limits: Limits) -> Sizes | ErrorCode:
     """The child's answer, or `Nonsense`."""
     if set(message) == {"refused"}:
@@ -90,10 +123,10 @@ def parse_answer(message: Message, limits: Limits) -> Sizes | ErrorCode:
 
 
 def _plausible(sizes: Sizes, limits: Limits) -> bool:
-    return (
-        sizes.width <= sizes.full_width
-        and sizes.height <= sizes.full_height
-        and sizes.full_width * sizes.full_height <= limits.max_pixels
+    """Whether the picture is within the limits, and the pixels are those of one of the scales of a JPEG."""
+    return sizes.full_width * sizes.full_height <= limits.max_pixels and any(
+        (sizes.width, sizes.height) == (-(-sizes.full_width // scale), -(-sizes.full_height // scale))
+        for scale in (1, *SCALES)
     )
 
 

@@ -22,7 +22,7 @@ def main() -> None:
 
 def _can_be_compared(name: str | None, _kind: str, _parents: object) -> bool:
     """Alembic can't tell whether an index with an expression has changed, and would make it anew each time."""
-    return name != "ix_queue_claim_order"
+    return name not in {"ix_queue_claim_order", "ix_queue_type_order"}
 
 
 def _migrate(connection: object) -> None:
