@@ -16,12 +16,7 @@ from media_inference.models.graphs.graph import Graph
 from media_inference.runtime import session as session_module
 from media_inference.runtime.device import Device
 from media_inference.runtime.session import OrtSession
-
-
-def doubling_graph() -> bytes:
-    graph = Graph()
-    graph.node("Mul", ["x", graph.scalar(2)], "y")
-    return graph.serialised({"x": ["batch", 3]}, {"y": ["batch", 3]})
+from tests.stands.doubling_graph import doubling_graph
 
 
 def graph_with_weights_elsewhere(*, nested: bool) -> bytes:

@@ -15,12 +15,12 @@ import structlog
 from media_inference.errors import CannotStart, ErrorCode, TransientError
 from media_inference.models import clip
 from media_inference.models.embedder import Embedder
-from media_inference.models.graphs.graph import Graph
 from media_inference.models.model import LocalFile
 from media_inference.models.mtcnn import MTCNN
 from media_inference.runtime.load import LoadedNetwork, load_network
 from media_inference.runtime.resting_session import RestingSession, rest_when_idle
 from media_inference.runtime.session import OrtSession
+from tests.stands.doubling_graph import doubling_graph
 from tests.stands.model_files import built_model, clip_like_graph
 from tests.stands.pictures import noise
 
@@ -36,12 +36,6 @@ class Time:
 
     def __call__(self) -> float:
         return self.now
-
-
-def doubling_graph() -> bytes:
-    graph = Graph()
-    graph.node("Mul", ["x", graph.scalar(2)], "y")
-    return graph.serialised({"x": ["n", 3]}, {"y": ["n", 3]})
 
 
 def opened() -> OrtSession:

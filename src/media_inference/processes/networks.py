@@ -8,21 +8,31 @@ from media_inference.models.kinds import FaceDetector, FaceEmbedder, ImageEmbedd
 from media_inference.models.looks import Looks
 from media_inference.processes.chosen_models import chosen_models
 from media_inference.runtime.batcher import Batcher
+from media_inference.runtime.helpers import Passes
 from media_inference.runtime.load import load_network
 from media_inference.runtime.resting_session import rest_when_idle
 from media_inference.settings import Settings
 from media_inference.tasks.toolbox import Toolbox
 
 
-def load_toolbox(settings: Settings, threads: int, batcher: Batcher | None = None) -> tuple[Toolbox, str]:
+def load_toolbox(
+    settings: Settings, threads: int, batcher: Batcher | None = None, passes: Passes | None = None
+) -> tuple[Toolbox, str]:
     """The networks, ready to work, and the device that they really run on; raises `CannotStart`.
 
-    ``threads`` for a pass that runs alone in its network; those of several passes share all but one. With a ``batcher``
-    jobs share passes. With `MODEL_TTL` a thread lets their engines go while there is no work.
+    ``threads`` for a pass that runs alone; those of several passes of a network share all but one, and ``passes`` may
+    hold some then. With a ``batcher`` jobs share passes. With `MODEL_TTL` a thread lets their engines go while there is
+    no work.
     """
     loaded = {
         kind: load_network(
-            model, settings.models_dir, threads, device=settings.device, ttl=settings.model_ttl, batcher=batcher
+            model,
+            settings.models_dir,
+            threads,
+            device=settings.device,
+            ttl=settings.model_ttl,
+            batcher=batcher,
+            passes=passes,
         )
         for kind, model in chosen_models(settings).items()
     }

@@ -36,6 +36,7 @@ from media_inference.queue.wake import Wake
 from media_inference.queue.worker_records import WorkerRecord, WorkerRecords
 from media_inference.room import Room, require_all
 from media_inference.runtime.batcher import Batcher
+from media_inference.runtime.helpers import Passes
 from media_inference.runtime.memory import share_one_heap
 from media_inference.settings import Settings, load_settings
 from media_inference.tasks.catalog import TASKS
@@ -144,7 +145,7 @@ def _work(worker_id: str, settings: Settings, arguments: argparse.Namespace) -> 
 
 def _networks(settings: Settings, share: Share) -> tuple[Batcher, Toolbox, str]:
     batcher = Batcher(runs=share.passes, patience=settings.batch_max_wait_ms / 1000)
-    toolbox, device = load_toolbox(settings, share.threads, batcher)
+    toolbox, device = load_toolbox(settings, share.alone, batcher, Passes(held=share.alone - share.threads))
     batcher.largest = batch_size(settings, device)
     return batcher, toolbox, device
 

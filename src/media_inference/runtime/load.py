@@ -11,6 +11,7 @@ from media_inference.models.session import Session
 from media_inference.runtime.batcher import BatchedSession, Batcher
 from media_inference.runtime.device import Device
 from media_inference.runtime.golden import check_golden
+from media_inference.runtime.helpers import Passes
 from media_inference.runtime.resting_session import RestingSession
 from media_inference.runtime.session import OrtSession
 from media_inference.runtime.weights import mapped, read
@@ -36,20 +37,22 @@ def load_network(
     device: Device = Device.CPU,
     ttl: float = 0.0,
     batcher: Batcher | None = None,
+    passes: Passes | None = None,
 ) -> LoadedNetwork:
     """The network of a model, run once, its graphs tested against their references.
 
-    ``threads``: how many it may use for one pass. ``ttl``: seconds after which an idle session may rest, 0 for never.
-    ``batcher``: lets its passes be shared. Raises `CannotStart` with one line when a file is missing, is not the pinned
-    one, is no graph, does not give what its kind promises or what it gave before, or can't run on the device that was
-    asked for.
+    ``threads``: how many it may use for one pass, fewer where ``passes`` holds some while others run. ``ttl``: seconds
+    after which an idle session may rest, 0 for never. ``batcher``: lets its passes be shared. Raises `CannotStart` with
+    one line when a file is missing, is not the pinned one, is no graph, does not give what its kind promises or what it
+    gave before, or can't run on the device that was asked for.
     """
-    sessions = {file.name: _open(model, file, models_dir, threads, device) for file in model.graphs}
+    opened = partial(_open, model, models_dir=models_dir, threads=threads, passes=passes)
+    sessions = {file.name: opened(file, device=device) for file in model.graphs}
     # Loaded again on the device that was given first, or not at all.
     resting = {
         file.name: RestingSession(
             sessions[file.name],
-            partial(_open, model, file, models_dir, threads, sessions[file.name].device),
+            partial(opened, file, device=sessions[file.name].device),
             ttl=ttl,
         )
         for file in (model.graphs if ttl else ())
@@ -70,8 +73,10 @@ def _batched(sessions: Mapping[str, Session], batcher: Batcher | None) -> Mappin
     return sessions if batcher is None else {name: BatchedSession(one, batcher) for name, one in sessions.items()}
 
 
-def _open(model: Model, file: WeightsFile, models_dir: Path, threads: int, device: Device) -> OrtSession:
-    opened = partial(OrtSession, model=model.name, threads=threads, device=device)
+def _open(
+    model: Model, file: WeightsFile, *, models_dir: Path, threads: int, device: Device, passes: Passes | None
+) -> OrtSession:
+    opened = partial(OrtSession, model=model.name, threads=threads, device=device, passes=passes)
     found = mapped(model, file, models_dir)
     if found is not None:
         try:

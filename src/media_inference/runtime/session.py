@@ -1,6 +1,7 @@
-"""A graph in ONNX Runtime. This file is the only one that knows the engine."""
+"""A graph in ONNX Runtime. This file and `helpers`, which knows its threads, are the only ones that know the engine."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import onnxruntime as ort
@@ -19,6 +20,7 @@ from media_inference.runtime.device import (
     refuse_other_device,
 )
 from media_inference.runtime.external_data import refuse_external_data
+from media_inference.runtime.helpers import Passes
 from media_inference.runtime.mapped_file import MappedFile
 from media_inference.runtime.matrices import without_matrices
 
@@ -54,12 +56,20 @@ log = structlog.get_logger()
 class OrtSession:
     """A loaded graph, ready to run on ``device``. Safe to run from several threads.
 
-    Of a file that is mapped the engine maps weights too, until this is built, and no longer.
-    Raises `CannotStart` when the bytes are no graph that this engine can run, and when the device that was asked for is
-    not the one that was given.
+    ``threads``: how many work on a pass, less those that ``passes`` holds while others run. Of a file that is mapped
+    the engine maps weights too, until this is built, and no longer. Raises `CannotStart` when the bytes are no graph
+    that this engine can run, and when the device that was asked for is not the one that was given.
     """
 
-    def __init__(self, graph: bytes | MappedFile, *, model: str, threads: int, device: Device = Device.CPU) -> None:
+    def __init__(
+        self,
+        graph: bytes | MappedFile,
+        *,
+        model: str,
+        threads: int,
+        device: Device = Device.CPU,
+        passes: Passes | None = None,
+    ) -> None:
         refuse_external_data(graph if isinstance(graph, bytes) else graph.content, model)
         ort.disable_telemetry_events()
         # What goes wrong with a device is told by our own line, not by the engine's on stderr.
@@ -72,6 +82,9 @@ class OrtSession:
         self._input_types = tuple(_type(node.type) for node in inputs)
         self._output_names = tuple(str(node.name) for node in outputs)
         self._output_shapes = tuple(_shape(node.shape) for node in outputs)
+        self._pass: Callable[[], AbstractContextManager[None]] = nullcontext
+        if passes is not None and passes.held and self.device is Device.CPU:
+            self._pass = passes.of(self._session, owner=self)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -105,7 +118,8 @@ class OrtSession:
         (`model_unavailable`) when the engine can't run now, out of memory for one.
         """
         try:
-            outputs = self._session.run(None, dict(feeds))
+            with self._pass():
+                outputs = self._session.run(None, dict(feeds))
         except _INPUT_ERRORS as error:
             raise PermanentError(ErrorCode.INTERNAL, "the model did not take its input") from error
         except (*_ENGINE_ERRORS, MemoryError) as error:
