@@ -1,9 +1,11 @@
 """Requests for jobs that come at the same time share one durable commit."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 from weakref import WeakKeyDictionary
@@ -19,6 +21,10 @@ log = structlog.get_logger(__name__)
 
 MOST_AT_ONCE = 1000
 """Requests in one transaction: others wait for it, workers too."""
+_GATHERING = 0.0003
+"""Seconds that those who come back may take to be as many as the last time."""
+_MOMENT = 0.005
+"""Seconds that the event loop stands still for a commit at most."""
 
 Write = Callable[[Sequence[Wanted]], list[Answer]]
 """Answers requests in one transaction; it runs in a thread of its own."""
@@ -36,17 +42,21 @@ class _Lane:
 
     waiting: deque[_Call] = field(default_factory=deque)
     writer: asyncio.Task[None] | None = None
+    together: int = 0
+    """How many the last transaction was for."""
 
 
 class GroupCommit:
     """While one transaction is on its way to the disk, the next one gathers; who comes alone waits for nobody.
 
-    One thread writes, so that a commit costs no other thread its turn.
+    One thread writes, so that a commit costs no other thread its turn. As long as commits are quick the event loop
+    stands still for them: two threads that take the interpreter from each other would take longer for the same.
     """
 
     def __init__(self, write: Write) -> None:
         self._write = write
         self._thread = ThreadPoolExecutor(1, "group-commit")
+        self._quick = True
         self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = WeakKeyDictionary()
 
     async def submit(self, wanted: Sequence[Wanted]) -> list[Answer]:
@@ -62,7 +72,10 @@ class GroupCommit:
     async def _write_all(self, lane: _Lane) -> None:
         try:
             while lane.waiting:
-                await self._write_together(_next_calls(lane.waiting))
+                await _gather(lane)
+                calls = _next_calls(lane.waiting)
+                lane.together = len(calls)
+                await self._write_together(calls)
         finally:
             lane.writer = None
 
@@ -71,9 +84,8 @@ class GroupCommit:
 
         Not so where the service can't write at all.
         """
-        loop = asyncio.get_running_loop()
         try:
-            answers = iter(await loop.run_in_executor(self._thread, self._write, _together(calls)))
+            answers = iter(await self._written(_together(calls)))
         except Exception as error:
             if len(calls) == 1 or isinstance(error, MediaInferenceError):
                 _fail(calls, error)
@@ -86,6 +98,24 @@ class GroupCommit:
             own = [next(answers) for _ in call.wanted]
             if not call.answers.done():  # else its client is gone
                 call.answers.set_result(own)
+
+    async def _written(self, wanted: Sequence[Wanted]) -> list[Answer]:
+        begun = time.monotonic()
+        commit = self._thread.submit(self._write, wanted)
+        if self._quick:
+            with suppress(TimeoutError):
+                commit.exception(_MOMENT)
+        try:
+            return commit.result() if commit.done() else await asyncio.wrap_future(commit)
+        finally:
+            self._quick = time.monotonic() - begun < _MOMENT
+
+
+async def _gather(lane: _Lane) -> None:
+    """Lets as many come as the last time: they were answered together, and whoever asks again does it now."""
+    until = time.monotonic() + _GATHERING
+    while len(lane.waiting) < lane.together and time.monotonic() < until:  # noqa: ASYNC110  # an event is for longer waits
+        await asyncio.sleep(0)
 
 
 def _next_calls(waiting: deque[_Call]) -> list[_Call]:

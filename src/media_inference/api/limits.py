@@ -11,6 +11,9 @@ from media_inference.api.json_depth import MOST_DEPTH, is_deeper
 from media_inference.api.problems import Problem, ProblemCode, problem_response
 
 SLOWEST_BYTES_PER_SECOND = 16 * 1024
+WHOLE = "media_inference.whole"
+"""The server's extension of ASGI that says of a request that all of its body has come."""
+
 _SIZES = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -51,7 +54,7 @@ class BodyLimit:
         if declared.isdecimal() and (len(declared) > 18 or int(declared) > most_bytes):
             await problem_response(ProblemCode.BODY_TOO_LARGE)(scope, receive, send)
             return
-        body = _Body(receive, most_bytes, self._seconds)
+        body = _Body(scope, receive, most_bytes, self._seconds)
         if scope["path"] not in self._streamed:
             try:
                 await self._gather(body)
@@ -76,7 +79,8 @@ class BodyLimit:
 class _Body:
     """One body on its way in. Only time that the client lets pass counts, not what is done with the pieces."""
 
-    def __init__(self, receive: Receive, most_bytes: int, seconds: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, most_bytes: int, seconds: float) -> None:
+        self._extensions = scope.get("extensions", {})
         self._receive = receive
         self._most_bytes = most_bytes
         self._seconds = seconds
@@ -111,6 +115,8 @@ class _Body:
         return message
 
     async def _next_piece(self) -> Message:
+        if WHOLE in self._extensions:
+            return await self._receive()  # nobody is waited for
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._seconds + self._bytes / SLOWEST_BYTES_PER_SECOND - self._waited):

@@ -12,6 +12,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from media_inference.api.event_stream import CUT
+from media_inference.api.limits import WHOLE
 from media_inference.api.problems import ProblemCode, problem_response
 from media_inference.api.security_headers import SECURITY_HEADERS
 
@@ -114,8 +115,9 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Ends a request."""
+        """Ends a request, and says so."""
         self._loose_bytes = 0
+        self.cycle.scope["extensions"][WHOLE] = {}
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

@@ -118,6 +118,26 @@ def test_sixteen_clients_share_commits_and_each_job_is_on_disk(tmp_path: Path) -
         each.dispose()
 
 
+def test_those_who_were_answered_together_are_waited_for_a_little() -> None:
+    """They come back one after the other, as over connections: else the first would have a commit of its own."""
+    writes = Writes()
+    writes.go_on.set()
+    commits = GroupCommit(writes)
+
+    async def client(name: int) -> None:
+        for number in range(20):
+            await commits.submit(wanted(f"{name}-{number}"))
+            for _ in range(name):
+                await asyncio.sleep(0)
+
+    async def all_clients() -> None:
+        await asyncio.gather(*(client(name) for name in range(8)))
+
+    asyncio.run(all_clients())
+    assert sum(len(together) for together in writes.together) == 160
+    assert len(writes.together) < 160 // 5
+
+
 def test_alone_it_is_written_at_once() -> None:
     async def alone() -> None:
         writes = Writes()
