@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def upload(tmp_path: Path, request: pytest.FixtureRequest) -> ResultUpload:
     return ResultUpload(request.node.name.split("[")[0], "face_detection", "yunet-2023mar", {"name": "Zoë"}, crops)
 
 
-def _found(server: ReferenceStore, job_id: str) -> list[dict[str, object]]:
+def _found(server: ReferenceStore, job_id: str) -> list[dict[str, Any]]:
     return [found for found in server.results("7") if found["job_id"] == job_id]
 
 
@@ -58,7 +59,7 @@ def test_a_result_arrives_with_its_crops_byte_for_byte(
     server: ReferenceStore, sink: ResultSink, upload: ResultUpload
 ) -> None:
     sink.upload("7", upload)
-    (found,) = server.results("7")
+    (found,) = _found(server, upload.job_id)
     assert [server.client.get(link).content for link in found.pop("crops")] == [
         path.read_bytes() for _, path in upload.crops
     ]

@@ -68,7 +68,7 @@ def test_a_photo_that_crashes_its_decoder_fails_alone(tmp_path: Path, shared: Pa
     folder.mkdir()
     (folder / "slow.jpg").write_bytes(slow_jpeg())
     good = _put_good_photos(folder, shared)
-    with running_service(tmp_path, {"MEDIA_STORE_URL": folder.as_uri(), "DECODE_TIMEOUT": "1"}) as service:
+    with running_service(tmp_path, {"MEDIA_STORE_URL": folder.as_uri(), "DECODE_TIMEOUT": "3"}) as service:
         workers = service.worker_pids()
         names = ["good-0.jpg", "slow.jpg", "good-1.jpg", "good-2.jpg"]
         jobs = {name: service.finished(job) for name, job in [(n, service.submit("face_detection", n)) for n in names]}

@@ -2,10 +2,12 @@
 
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from media_inference.queue.engine import sqlite_module
 from tests.stands.running_service import RunningService, running_service, until
 from tests.stands.small_disk import small_disk
 
@@ -30,13 +32,11 @@ def test_a_full_disk_refuses_new_jobs_and_lets_the_others_wait_uncharged(
     with small_disk(tmp_path / place, 64) as small, running_service(tmp_path, SMALL | placed) as service:
         photo = service.add_media(shared / "photos" / "obama_1.jpg")
         service.run("image_embedding", photo)
-        for pid in service.worker_pids():
-            os.kill(pid, signal.SIGSTOP)
+        until(lambda: stop_workers(service, tmp_path / ("small" if disk == "database" else "data")), bool)
         waiting = [service.submit("face_embedding", photo) for _ in range(3)]
         small.fill()
         assert small.free() == 0
-        for pid in service.worker_pids():
-            os.kill(pid, signal.SIGCONT)
+        signal_workers(service, signal.SIGCONT)
         assert_refused(service, photo)
         until(lambda: broken(service), lambda names: check in names)
         assert {service.job(job_id)["status"] for job_id in waiting} <= {"pending", "processing"}
@@ -48,6 +48,25 @@ def test_a_full_disk_refuses_new_jobs_and_lets_the_others_wait_uncharged(
         service.run("face_detection", photo)
         assert len(service.search("image_embeddings", point_id=1)) == 0
         assert {hit["id"] for hit in service.search("faces", vector=[1.0] + [0.0] * 511)} == {1000}
+
+
+def stop_workers(service: RunningService, folder: Path) -> bool:
+    """False when one had the write lock just then, which nobody can take from it: they go on."""
+    signal_workers(service, signal.SIGSTOP)
+    module = sqlite_module()
+    with closing(module.connect(folder / "inference.db", timeout=1.0, isolation_level=None)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except module.OperationalError:
+            signal_workers(service, signal.SIGCONT)
+            return False
+        database.execute("ROLLBACK")
+    return True
+
+
+def signal_workers(service: RunningService, number: signal.Signals) -> None:
+    for pid in service.worker_pids():
+        os.kill(pid, number)
 
 
 def assert_refused(service: RunningService, photo: str) -> None:

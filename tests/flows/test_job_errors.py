@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.stands.running_service import RunningService, running_service, until
@@ -91,12 +92,17 @@ def test_jobs_wait_unharmed_while_the_vector_store_is_away(tmp_path: Path, share
         assert search.status_code == 503
         assert search.json()["code"] == "vector_store_unavailable"
         assert "retry-after" in search.headers
-        health = service.request("GET", "/health")
+        health = until(lambda: service.request("GET", "/health"), _knows_of_an_outage)
         assert health.status_code == 503
         assert set(health.json()["checks"]["vector_store"]) == {"status", "detail", "since"}
         later = service.submit("image_embedding", media_id)
         assert service.run("face_detection", media_id)["face_count"] == 0
         assert (service.job(later)["status"], service.job(later)["attempts"]) == ("pending", 0)
+
+
+def _knows_of_an_outage(health: httpx2.Response) -> bool:
+    """Whether one of the vector store is on record: the publisher has found out, and workers can see it."""
+    return "since" in health.json()["checks"]["vector_store"]
 
 
 @contextmanager

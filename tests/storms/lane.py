@@ -4,6 +4,7 @@ import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from media_inference.failpoints import Failpoint
 from tests.stands.running_service import until
@@ -47,7 +48,8 @@ class Lane:
         """One cell; fails when the fault does not strike."""
         (number,) = self._service.faults.arm(Fault(cell.point, Action.KILL, cell.hit))
         _WORKS[cell.work](self, cell)
-        until(lambda: self._service.faults.struck(number), bool)
+        (struck,) = until(lambda: self._service.faults.struck(number), bool)
+        until(lambda: Path(f"/proc/{struck.pid}").exists(), lambda there: not there)  # or it might still answer
         until(self._service.answers, bool)
         self._service.wait_until_done()
         self._service.faults.disarm()

@@ -13,8 +13,6 @@
 import itertools
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -31,6 +29,7 @@ from media_inference.queue.migrate import migrate
 from media_inference.queue.sync import SyncStatus
 from media_inference.queue.tables import jobs, outbox, queue, workers
 from media_inference.queue.tables import media_store_sync_status as sync
+from tests.stands.free_port import free_port
 from tests.stands.running_service import service_environment, until
 from tests.storms.end_state import EndState, read_end_state
 from tests.storms.faults import Faults
@@ -49,6 +48,8 @@ _SETTINGS = {
     "WORKER_POLL_INTERVAL": "0.05",
     "WORKER_THREADS": "1",
 }
+NOBODY_DIES = {"LEASE_SECONDS": "30"}
+"""The default, for storms in which no worker is killed: one that a busy machine gives no turn is not to look dead."""
 
 
 class StormService:
@@ -83,14 +84,15 @@ class StormService:
             | ({} if broken is None else {"STORM_BROKEN": broken})
             | dict(settings)
         )
-        self._port = _free_port()
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.client = httpx2.Client(base_url=self.url, timeout=30, trust_env=False)
 
-    def start(self, *names: str, workers: int = 1, under: Sequence[str] = ()) -> None:
+    def start(self, *names: str, workers: int = 1, under: Sequence[str] = (), besides: Collection[str] = ()) -> None:
         """Starts `up`, `serve` or `worker`; `worker-2` is a second `worker`. Returns when all are ready.
 
         ``workers``: processes of each `worker`, or of `up`. ``under``: a command that runs them, as `strace` does.
+        ``besides``: as in `wait_until_ready`.
         """
         for name in names:
             command = name.partition("-")[0]
@@ -101,13 +103,16 @@ class StormService:
             }[command]
             arguments = [*under, sys.executable, "-m", "media_inference", command, *options]
             self.roles[name] = Kept(name, arguments, self.folder, self.environment)
-        self.wait_until_ready(sum(workers for name in names if not name.startswith("serve")))
+        self.wait_until_ready(sum(workers for name in names if not name.startswith("serve")), besides)
 
-    def wait_until_ready(self, ready_workers: int) -> None:
-        """Returns when the API answers, if there is one, and so many workers are ready."""
+    def wait_until_ready(self, ready_workers: int, besides: Collection[str] = ()) -> None:
+        """Returns when the API answers, if there is one, and so many workers are ready.
+
+        ``besides``: ids that do not count, of workers that were killed with whoever would have struck them off.
+        """
         if any(name.startswith(("up", "serve")) for name in self.roles):
             until(self.answers, bool)
-        until(self.worker_ids, lambda ids: len(ids) >= ready_workers)
+        until(self.worker_ids, lambda ids: len(set(ids).difference(besides)) >= ready_workers)
 
     def media(self, photo: str, media_store_id: str | None = None) -> str:
         """A new media item that shows this photo, or another photo for one that is there; returns its id."""
@@ -253,15 +258,3 @@ def storm_service(
         service.end()
         service.client.close()
         service.engine.dispose()
-
-
-def _free_port() -> int:
-    """One below those that the kernel gives to outgoing connections, so that nobody takes it while the API is down."""
-    while True:
-        port = random.randint(15_000, 32_000)  # noqa: S311  # not a secret
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port

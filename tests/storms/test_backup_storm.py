@@ -19,7 +19,7 @@ from tests.storms.end_state import Row, charged
 from tests.storms.ledger import Ledger, Verdict
 from tests.storms.load import Load
 from tests.storms.photos import Photo
-from tests.storms.service import StormService, storm_service
+from tests.storms.service import NOBODY_DIES, StormService, storm_service
 from tests.storms.size import Size
 
 pytestmark = [pytest.mark.storm, pytest.mark.timeout(1800)]
@@ -67,7 +67,7 @@ def is_at_work(load: Load, service: StormService) -> bool:
 
 def go_on(home: Path, ledger: Ledger, known_photos: Mapping[str, Photo]) -> Verdict:
     """The verdict on a service that was restored and has ended all of its jobs."""
-    with storm_service(home, ledger, known_photos) as service:
+    with storm_service(home, ledger, known_photos, settings=NOBODY_DIES) as service:
         service.start("up")
         service.wait_until_done(120)
         assert set(service.stop().values()) == {0}

@@ -13,7 +13,7 @@ import pytest
 from tests.storms.end_state import EndState, charged
 from tests.storms.ledger import Ledger, Verdict
 from tests.storms.photos import Photo
-from tests.storms.service import StormService, storm_service
+from tests.storms.service import NOBODY_DIES, StormService, storm_service
 from tests.storms.size import Size
 
 pytestmark = [pytest.mark.storm, pytest.mark.timeout(600)]
@@ -40,7 +40,7 @@ def storm(
 ) -> Verdict:
     """`serve`, a supervisor with ``workers``, ``others`` of two more kinds, and the one who keeps the lock."""
     ledger = Ledger("contention")
-    with storm_service(folder, ledger, known_photos, broken=broken) as service:
+    with storm_service(folder, ledger, known_photos, settings=NOBODY_DIES, broken=broken) as service:
         service.start("serve", "worker", workers=workers)
         items = {service.media(photo, item): photo for item, photo in ITEMS.items()}
         told = contend(service, seconds, others, list(items))

@@ -13,7 +13,7 @@ from tests.stands.running_service import until
 from tests.storms.end_state import charged
 from tests.storms.ledger import Ledger, Verdict
 from tests.storms.photos import Photo
-from tests.storms.service import StormService, storm_service
+from tests.storms.service import NOBODY_DIES, StormService, storm_service
 from tests.storms.size import Size
 
 pytestmark = [pytest.mark.storm, pytest.mark.timeout(1800)]
@@ -44,7 +44,7 @@ def storm(
     for number, roles in enumerate((("up",), ("serve", "worker"))):
         if not terms.keys() & set(roles):
             continue
-        settings = {"SHUTDOWN_GRACE": str(grace)}
+        settings = NOBODY_DIES | {"SHUTDOWN_GRACE": str(grace)}
         with storm_service(
             folder / str(number), Ledger("drain"), known_photos, settings=settings, broken=broken
         ) as service:

@@ -128,7 +128,7 @@ def strike(service: StormService, chance: random.Random) -> None:
 def wait_for_all(readers: Sequence[Reader], last: int) -> None:
     """Returns when all have heard of the last event, or when one of them does not come to it."""
     with suppress(AssertionError):
-        until(lambda: [reader.position for reader in readers], lambda positions: min(positions) >= last, patience=20)
+        until(lambda: [reader.position for reader in readers], lambda positions: min(positions) >= last)
 
 
 def compare(verdict: Verdict, number: int, reader: Reader, end: EndState) -> None:

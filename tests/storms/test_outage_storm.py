@@ -18,7 +18,7 @@ from tests.storms.faults import Action, Fault
 from tests.storms.ledger import Ledger, Verdict
 from tests.storms.load import Load, submit_until_answered
 from tests.storms.photos import Photo
-from tests.storms.service import StormService, storm_service
+from tests.storms.service import NOBODY_DIES, StormService, storm_service
 from tests.storms.size import Size
 
 pytestmark = [pytest.mark.storm, pytest.mark.timeout(1800)]
@@ -104,7 +104,7 @@ def server_storm(
     ledger, begun = Ledger("outage-server", seed), time.monotonic()
     chance = random.Random(seed)  # noqa: S311  # not a secret
     with scripted_qdrant() as (stand, engine):
-        settings = {"QDRANT_URL": stand.url, "QDRANT_TIMEOUT": "1"}
+        settings = NOBODY_DIES | {"QDRANT_URL": stand.url, "QDRANT_TIMEOUT": "1"}
         with storm_service(folder, ledger, known_photos, settings=settings, broken=broken) as service:
             service.start("serve", "worker-1", "worker-2")
             with Load(service, random.Random(seed)):  # noqa: S311  # not a secret

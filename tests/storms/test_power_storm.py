@@ -167,9 +167,10 @@ def live_turns(service: StormService, count: int) -> list[Turn]:
 def cut_the_power(service: StormService, client: Client, chance: random.Random) -> None:
     """Everything ends at once, and the log loses some of what may not have been synced; then all goes on."""
     snapshot = client.stop_everything(after=service.end)
+    dead = service.worker_ids()  # nobody was left to strike them off
     service.engine.dispose()
     first, end = max(uncertain(snapshot.wal), snapshot.synced), snapshot.wal.place.end
     cut(snapshot, chance.randint(min(first, end), end), chance, "the service's own").write(service.data)
     service.faults.disarm()
-    service.start(*ROLES)
+    service.start(*ROLES, besides=dead)
     service.wait_until_done(120)

@@ -65,6 +65,7 @@ def test_a_child_killed_over_a_photo_fails_that_photo_and_no_other(tmp_path: Pat
     with hostile_decoder(tmp_path) as decoder:
         decoder.warm()
         pid = _pid(decoder)
+        _wait_until_it_rests(pid)
         with ThreadPoolExecutor(1) as threads:
             crash = threads.submit(_code, decoder, hostile_photo("hang"))
             _wait_until_it_runs(pid)
@@ -89,6 +90,7 @@ def test_a_child_that_hangs_is_killed_at_the_deadline(tmp_path: Path) -> None:
         assert _code(decoder, hostile_photo("hang")) == ErrorCode.DECODER_CRASHED
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+        decoder._deadline = 20.0  # an honest picture may wait for its turn on a busy machine
         assert _works(decoder)
 
 

@@ -29,6 +29,8 @@ FILE = HubFile("org/repo", REVISION, "sub/model.onnx", sha256(CONTENT), SIZE)
 MODEL: Model = replace(YUNET_2023MAR, name="pinned", files=(FILE,))
 AT_ONCE = Patience(pauses=())
 TWICE = Patience(pauses=(0.0,))
+IN_TIME = 8.0
+"""Seconds, on a busy machine, for what is bounded at half a second: the client's own bound is ten, or there is none."""
 ON_A_SMALL_DISK = """
 import os, sys
 from dataclasses import replace
@@ -164,7 +166,7 @@ def test_a_hub_whose_head_never_ends_is_given_up_in_time(running: Hub, folder: P
     with pytest.raises(HubUnreachable, match=r"did not answer within 0\.5 s"):
         pull(MODEL, folder.parent, endpoint=running.url, patience=Patience(stall_s=0.5, pauses=()))
 
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < IN_TIME
 
 
 def test_a_hub_that_ignores_the_range_is_taken_at_its_word_without_another_request(running: Hub, folder: Path) -> None:
@@ -269,7 +271,7 @@ def test_a_download_that_stalls_is_broken_off_within_its_bound(
     with pytest.raises(DownloadInterrupted, match=r"127\.0\.0\.1"):
         pull(MODEL, folder.parent, endpoint=running.url, patience=Patience(stall_s=0.5, pauses=()))
 
-    assert 0.5 <= time.monotonic() - start < 2
+    assert 0.5 <= time.monotonic() - start < IN_TIME
     assert part(folder).stat().st_size > 0
 
 

@@ -134,9 +134,9 @@ SILENTLY_HELD = {"signal_the_parent_by_its_socket"}
 """The kernel takes the order, and sends nothing."""
 
 
-def _give_chances(decoder: Decoder, world: World) -> None:
+def _give_chances(decoder: Decoder, world: World, chances: int = 20) -> None:
     """Speaks to the child until a signal comes of it; it may be listening just then, and gives none."""
-    for _ in range(20):
+    for _ in range(chances):
         assert _works(decoder)
         if world.signals:
             return
@@ -220,9 +220,10 @@ def test_without_guards_it_does_what_it_wants(world: World, tmp_path: Path, atta
             assert _code(decoder, attack.photo(world)) == CRASHED
         else:
             assert loot(decoder.decode(attack.photo(world))) == attack.brings(world)
-        _give_chances(decoder, world)
+        signals = attack.action.startswith("signal_the_parent")
+        _give_chances(decoder, world, 5000 if signals else 20)
     assert world.written.exists() == (attack.action in {"write_a_file", "run_a_program"})
-    assert bool(world.signals) == attack.action.startswith("signal_the_parent")
+    assert bool(world.signals) == signals
 
 
 def _skip_where_weak(decoder: Decoder, guard: str) -> None:
@@ -264,7 +265,7 @@ def test_a_child_that_is_not_asked_does_not_run(world: World, tmp_path: Path) ->
     with hostile_decoder(tmp_path) as decoder, _unharmed(world, decoder):
         assert loot(decoder.decode(hostile_photo("spin_after_the_answer"))) == DONE
         (pid,) = decoder.pids
-        end = time.monotonic() + 5
+        end = time.monotonic() + 30
         while _state(pid) != "T":
             assert time.monotonic() < end, "it still burns time"
 

@@ -22,6 +22,8 @@ from tests.stands.model_files import sha256
 CONTENT = os.urandom(3 << 20)
 REVISION = "0" * 40
 ONE_LINE = r"\A[^\n]+\Z"
+IN_TIME = 8.0
+"""Seconds, on a busy machine, for what is bounded at half a second: the client's own bound is ten, or there is none."""
 FILE = HubFile("org/repo", REVISION, "sub/model.onnx", sha256(CONTENT), len(CONTENT))
 MODEL: Model = replace(YUNET_2023MAR, name="pinned", files=(FILE,))
 
@@ -127,7 +129,7 @@ def test_a_hub_that_is_not_there_is_known_at_once(tmp_path: Path, endpoint: str)
     with pytest.raises(HubUnreachable, match=ONE_LINE):
         pull(MODEL, tmp_path, endpoint=endpoint)
 
-    assert time.monotonic() - start < 5.5
+    assert time.monotonic() - start < Patience().answer_s + IN_TIME
     assert leftovers(tmp_path) == []
 
 
@@ -139,7 +141,7 @@ def test_a_hub_that_never_answers_is_given_up_in_time(tmp_path: Path) -> None:
         with pytest.raises(HubUnreachable):
             pull(MODEL, tmp_path, endpoint=endpoint, patience=Patience(answer_s=0.5))
 
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < IN_TIME
     huggingface_hub.close_session()
 
 
@@ -150,7 +152,7 @@ def test_a_hub_that_answers_too_slowly_is_given_up_in_time(tmp_path: Path) -> No
         with pytest.raises(HubUnreachable, match=r"did not answer within 0\.5 s"):
             pull(MODEL, tmp_path, endpoint=endpoint, patience=Patience(answer_s=0.5))
 
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < IN_TIME
     huggingface_hub.close_session()
 
 

@@ -19,7 +19,7 @@ def test_a_needle_of_a_picture_is_cut_before_it_is_enlarged() -> None:
     assert shortest_crop(noise(1, 20_000), 224).shape == (224, 224, 3)
     assert shortest_crop(noise(20_000, 1), 224).shape == (224, 224, 3)
 
-    assert time.perf_counter() - start < 1  # 3 GB and 50 s when it is enlarged first
+    assert time.perf_counter() - start < 10  # 3 GB and 50 s when it is enlarged first
 
 
 def test_a_tensor_is_the_formula_in_float32_to_the_last_bit() -> None:

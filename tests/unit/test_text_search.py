@@ -203,7 +203,7 @@ def test_a_start_goes_on_after_the_first_caller_gave_up(tmp_path: Path) -> None:
 
 
 def test_an_idle_process_is_ended_and_started_again_when_needed(models_dir: Path) -> None:
-    search = open_text_search(settings_of(models_dir, model_ttl=0.2))
+    search = open_text_search(settings_of(models_dir, model_ttl=1.0))
     try:
         before = search.embed("a cat")
         pid = running_pid(search)
