@@ -69,7 +69,7 @@ def test_300_jobs_fetch_every_photo_once_and_report_every_result_once(
 def test_a_store_that_is_gone_for_20_s_fails_no_job_and_charges_no_attempt(
     tmp_path: Path, store: ReferenceStore, shared: Path
 ) -> None:
-    ids = put_photos(store, shared / "formats" / "face.webp", 40)
+    ids = put_photos(store, shared / "formats" / "face.webp", 30)
     before, after = ids[:20], ids[20:]
     with running_service(tmp_path, settings(store), workers=2) as service:
         jobs = [service.submit(task, media_id) for media_id in before for task in TASKS]
