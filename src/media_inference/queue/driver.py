@@ -2,6 +2,9 @@
 
 For those of which each job needs some: around each, SQLAlchemy takes ten times as long as SQLite takes for it. They are
 part of the same transaction, and their errors are SQLAlchemy's.
+
+Those that change several rows, or set off triggers, say "OR FAIL": an error ends the whole transaction anyway, so
+SQLite need not copy each page before it changes it, to take back the one statement.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

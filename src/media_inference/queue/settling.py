@@ -25,11 +25,11 @@ _COMPLETED, _PROCESSING = JobStatus.COMPLETED.value, JobStatus.PROCESSING.value
 _HELD = "SELECT lease_token FROM queue WHERE lease_token IN ({tokens})"
 _LEAVE = "DELETE FROM queue WHERE lease_token IN ({tokens})"
 _MODELS = "SELECT name, model FROM collections"
+# "OR FAIL": see `driver`.
 _ACCEPT = """
-UPDATE jobs SET result = :result, model = :model, status = :status, completed_at = :completed_at,
-    artifact_files = :artifact_files, artifact_bytes = :artifact_bytes,
+UPDATE OR FAIL jobs SET result = ?, model = ?, status = ?, completed_at = ?, artifact_files = ?, artifact_bytes = ?,
     error_code = NULL, error_message = NULL, error_retryable = NULL
-WHERE job_id = :job_id
+WHERE job_id = ?
 """
 
 
@@ -93,19 +93,19 @@ class Settling:
         add_attempt_events(self._tx, EventType.COMPLETED, completed, self._now)
 
 
-def _values(settlement: Settlement, now: int) -> dict[str, Value]:
+def _values(settlement: Settlement, now: int) -> Sequence[Value]:
     """A job is completed at once when nothing has to be published."""
     findings = settlement.findings
     completed = findings.embedding_set is None
-    return {
-        "job_id": settlement.claim.job_id,
-        "result": as_json(findings.result),
-        "model": findings.model,
-        "status": _COMPLETED if completed else _PROCESSING,
-        "completed_at": now if completed else None,
-        "artifact_files": len(findings.artifacts),
-        "artifact_bytes": sum(len(artifact.content) for artifact in findings.artifacts),
-    }
+    return (
+        as_json(findings.result),
+        findings.model,
+        _COMPLETED if completed else _PROCESSING,
+        now if completed else None,
+        len(findings.artifacts),
+        sum([len(artifact.content) for artifact in findings.artifacts]),
+        settlement.claim.job_id,
+    )
 
 
 def _require_model(models: dict[str, str], found: EmbeddingSet | None) -> None:

@@ -183,12 +183,13 @@ counters = sa.Table(
     sa.Column("value", sa.BigInteger, nullable=False),
 )
 
-# How many there are of what; triggers keep them (`queue.tallies`).
+# How many there are of what; triggers keep them (`queue.tallies`). A value is never NULL, but nothing checks it: if an
+# upsert has anything to check, SQLite copies each page that the statement changes, to take back that statement alone.
 tallies = sa.Table(
     "tallies",
     metadata,
     sa.Column("name", sa.String(96), primary_key=True),
-    sa.Column("value", sa.BigInteger, nullable=False),
+    sa.Column("value", sa.BigInteger),
     sqlite_with_rowid=False,
 )
 

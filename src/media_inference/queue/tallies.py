@@ -1,6 +1,6 @@
 """How many there are of what, without counting: rows that triggers keep, in the transaction of each change.
 
-The triggers are made by the migrations 0007 and 0009; whatever changes a table, by whatever statement or cascade,
+The triggers are made by the migrations 0007, 0009 and 0010; whatever changes a table, by whatever statement or cascade,
 changes its tallies. On SQLite one transaction writes at a time anyway, so nobody waits for a tally. An engine with
 several writers would want several rows for each.
 """

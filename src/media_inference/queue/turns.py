@@ -87,9 +87,10 @@ def _first(tx: sa.Connection, query: str, wish: Wish, asked: dict[str, Value]) -
     return [*map(Turn._make, found)]
 
 
-_LEASE = "UPDATE queue SET lease_token = ?, worker_id = ?, lease_beat = 0 WHERE position = ?"
+# "OR FAIL": see `driver`.
+_LEASE = "UPDATE OR FAIL queue SET lease_token = ?, worker_id = ?, lease_beat = 0 WHERE position = ?"
 _START = """
-UPDATE jobs SET status = 'processing', attempts = attempts + 1, started_at = ? WHERE job_id IN ({of})
+UPDATE OR FAIL jobs SET status = 'processing', attempts = attempts + 1, started_at = ? WHERE job_id IN ({of})
 RETURNING job_id, task_type, media_store_id, priority, attempts, failures, releases
 """
 
