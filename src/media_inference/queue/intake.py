@@ -32,18 +32,18 @@ _RAISE = [
 ]
 
 # Each for all jobs of a transaction, which come as JSON: so the work is SQLite's, and no other thread of this process
-# waits for its turn between two jobs.
+# waits for its turn between two jobs. "OR FAIL": see `driver`.
 _ADD_JOBS = f"""
-INSERT INTO jobs (job_id, task_type, media_store_id, status, priority, created_at)
+INSERT OR FAIL INTO jobs (job_id, task_type, media_store_id, status, priority, created_at)
 SELECT value ->> 0, value ->> 1, value ->> 2, '{JobStatus.PENDING}', value ->> 3, value ->> 4
 FROM json_each(:jobs) ORDER BY key
 """  # noqa: S608  # of constants
 _ADD_PLACES = """
-INSERT INTO queue (job_id, priority, task_type)
+INSERT OR FAIL INTO queue (job_id, priority, task_type)
 SELECT value ->> 0, value ->> 3, value ->> 1 FROM json_each(:jobs) ORDER BY key
 """
 _ADD_EVENTS = f"""
-INSERT INTO events (job_id, type, at, data)
+INSERT OR FAIL INTO events (job_id, type, at, data)
 SELECT
   value ->> 0, '{EventType.QUEUED}', :now,
   json_object('task_type', value ->> 1, 'media_store_id', value ->> 2, 'priority', value ->> 3)
