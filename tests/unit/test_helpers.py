@@ -1,5 +1,6 @@
 """Threads of the engine that help a pass only while it is alone: real sessions, real threads."""
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -9,12 +10,15 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from media_inference.models.graphs.graph import Graph
 from media_inference.runtime.helpers import Passes
 from media_inference.runtime.session import OrtSession
 from tests.stands.doubling_graph import doubling_graph
 from tests.stands.running_service import until
 from tests.stands.vit_b_32 import vit_b_32_graph
 
+HANGS = 60.0
+"""Seconds after which a process surely never ends."""
 PICTURES = np.random.default_rng(7).random((2, 3, 224, 224), dtype=np.float32)
 
 
@@ -88,3 +92,64 @@ def test_no_thread_of_an_engine_is_in_python_when_its_session_goes() -> None:
             until(guests, lambda held: len(held) == 3)
             del session
             assert not guests()
+
+
+def test_all_helpers_are_held_though_the_engine_calls_any_of_them() -> None:
+    """Also one that waits already: so whoever comes next asks for those that are missing."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 4
+    before = set(sys._current_frames())
+    for _ in range(20):
+        engine = ort.InferenceSession(doubling_graph(), options, providers=["CPUExecutionProvider"])
+        one_of = Passes(held=3).of(engine, owner=engine)
+        with one_of():
+            for _ in range(20):
+                with one_of():
+                    time.sleep(0.002)
+            held = set(sys._current_frames()) - before
+        assert len(held) == 3
+
+
+def crowds_around_a_queue_of_offers() -> None:
+    """A thread is held until its queue is full of what it was offered; then two passes come at once again."""
+    graph, last = Graph(), "x"
+    for number in range(40):
+        last = graph.node("Tanh", [last], f"step_{number}")
+    content = graph.serialised({"x": ["n", 100_000]}, {last: ["n", 100_000]})
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 2
+    engine = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    one_of = Passes(held=1).of(engine, owner=engine)
+    feeds = {"x": np.random.default_rng(7).random((1, 100_000), dtype=np.float32)}
+
+    def passes(_runner: int) -> None:
+        for _ in range(600):
+            engine.run(None, feeds)
+
+    for _ in range(4):
+        with one_of(), one_of(), ThreadPoolExecutor(3) as pool:
+            list(pool.map(passes, range(3)))
+        with one_of(), one_of():
+            pass
+
+
+@pytest.mark.slow
+def test_a_queue_full_of_offers_that_nobody_took_holds_up_no_pass() -> None:
+    """The engine then calls back in the thread that asks, which must not wait for itself."""
+    crowds = f"{crowds_around_a_queue_of_offers.__name__}()"
+    subprocess.run([sys.executable, "-c", f"import {__name__} as this; this.{crowds}"], check=True, timeout=HANGS)
+
+
+def test_an_engine_that_can_hold_nobody_fails_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*_arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ort.InferenceSession, "run_async", out_of_memory)
+    engine = ort.InferenceSession(doubling_graph(), providers=["CPUExecutionProvider"])
+    session = Session()
+    one_of = Passes(held=1).of(engine, owner=session)
+    with one_of(), one_of():
+        pass
+    begun = time.monotonic()
+    del session
+    assert time.monotonic() - begun < 1, "it waits for nobody"

@@ -25,6 +25,8 @@ _GATHERING = 0.0003
 """Seconds that those who come back may take to be as many as the last time."""
 _MOMENT = 0.005
 """Seconds that the event loop stands still for a commit at most."""
+_QUICK = 0.0025
+"""Seconds within which a commit is quick: for one that takes longer, whoever only reads would wait too long."""
 
 Write = Callable[[Sequence[Wanted]], list[Answer]]
 """Answers requests in one transaction; it runs in a thread of its own."""
@@ -100,15 +102,18 @@ class GroupCommit:
                 call.answers.set_result(own)
 
     async def _written(self, wanted: Sequence[Wanted]) -> list[Answer]:
-        begun = time.monotonic()
-        commit = self._thread.submit(self._write, wanted)
+        commit = self._thread.submit(self._write_and_time, wanted)
         if self._quick:
             with suppress(TimeoutError):
                 commit.exception(_MOMENT)
+        return commit.result() if commit.done() else await asyncio.wrap_future(commit)
+
+    def _write_and_time(self, wanted: Sequence[Wanted]) -> list[Answer]:
+        begun = time.monotonic()
         try:
-            return commit.result() if commit.done() else await asyncio.wrap_future(commit)
+            return self._write(wanted)
         finally:
-            self._quick = time.monotonic() - begun < _MOMENT
+            self._quick = time.monotonic() - begun < _QUICK
 
 
 async def _gather(lane: _Lane) -> None:

@@ -19,6 +19,8 @@ import numpy as np
 import onnxruntime as ort
 
 _NO_OUTPUT = "no graph has an output of this name"
+_MOST_CALLS = 8
+"""For each thread that is to be held."""
 _PATIENCE = 2.0
 """Seconds in which a thread that was let go is surely back in the engine."""
 
@@ -48,7 +50,7 @@ class Passes:
         with self._lock:
             self._running.append(helpers)
             if len(self._running) > 1:
-                for running in self._running:
+                for running in set(self._running):
                     running.hold()
         try:
             yield
@@ -67,17 +69,29 @@ class _Helpers:
         self._nothing = {node.name: np.zeros(1, np.float32) for node in session.get_inputs()}
         self._free: threading.Event | None = None
         self._lock = threading.Lock()
+        self._asked = 0
+        self._held = 0
         self._on_their_way = 0
         self._threads: set[int] = set()
 
     def hold(self) -> None:
-        """Keeps them from helping, each as soon as it is done with what it does; once is enough."""
+        """Keeps them from helping, each as soon as it is done with what it does.
+
+        The engine gives a call to any of its threads, also to one that waits already. So whoever comes next asks again
+        for those that are missing. What can't be held helps, which only takes longer.
+        """
         if self._free is None:
-            self._free = threading.Event()
-            for _ in range(self._count):
+            self._free, self._asked, self._held = threading.Event(), 0, 0
+        missing = min(self._count - self._held, _MOST_CALLS * self._count - self._asked)
+        for _ in range(missing):
+            self._asked += 1
+            with self._lock:
+                self._on_their_way += 1
+            try:
+                self._session.run_async([_NO_OUTPUT], self._nothing, self._wait, (self._free, threading.get_ident()))
+            except Exception:  # noqa: BLE001  # whatever it is, the pass that comes can do without
                 with self._lock:
-                    self._on_their_way += 1
-                self._session.run_async([_NO_OUTPUT], self._nothing, self._wait, self._free)
+                    self._on_their_way -= 1
 
     def let_go(self) -> None:
         """Lets them help again."""
@@ -98,8 +112,15 @@ class _Helpers:
     def _in_python(self) -> bool:
         return self._on_their_way > 0 or not self._threads.isdisjoint(sys._current_frames())  # noqa: SLF001  # no other way
 
-    def _wait(self, _outputs: object, free: threading.Event, _refusal: str) -> None:
-        free.wait()
+    def _wait(self, _outputs: object, asked: tuple[threading.Event, int], _refusal: str) -> None:
+        free, asker = asked
+        me = threading.get_ident()
+        # The pool's queue holds a thousand offers of work, and a thread that waits takes none out: when it is full, the
+        # engine calls back in the thread that asks.
+        if me != asker:
+            with self._lock:
+                self._threads.add(me)
+                self._held += free is self._free
+            free.wait()
         with self._lock:
-            self._threads.add(threading.get_ident())
             self._on_their_way -= 1
