@@ -137,7 +137,7 @@ def _commit_early() -> None:
 
     def commit_after(tx: Any, statement: str, *parameters: Any) -> Any:
         rows = run(tx, statement, *parameters)
-        if "INSERT INTO jobs " in statement:
+        if statement == intake._ADD_JOBS:
             run(tx, "COMMIT")
             run(tx, "BEGIN IMMEDIATE")
         return rows
