@@ -2,8 +2,8 @@
 
 Measured with ViT-B/32 on two cores: two passes of one thread each do 22 pictures a second in batches of 4 and more, one
 pass on two threads 21, and where other work shares the cores it falls behind further, for its threads wait for each
-other. Batches of 8 do as many as batches of 4 when the machine's memory is at rest, and 4 to 5 % more when others use
-it, for all weights pass through it once for each batch. Whoever is urgent waits for a batch, so they are no larger.
+other. Batches of 8 do as many on one processor and 4 to 5 % more on another; but whoever is urgent waits for them, and
+a worker that has more under way is larger.
 
 Each network has threads of its own that help its passes, and two networks often run at once: the detector and the
 embedder of faces, or faces beside pictures. So each has half of the cores that the passes leave, and the passes and
@@ -19,7 +19,7 @@ from media_inference.processes.cores import usable_cores
 from media_inference.settings import Settings
 
 MOST_PASSES = 4
-BATCH_ON_CPU, BATCH_ON_ACCELERATOR = 8, 16
+BATCH_ON_CPU, BATCH_ON_ACCELERATOR = 4, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +48,5 @@ def batch_size(settings: Settings, device: str) -> int:
 
 
 def jobs_at_once(settings: Settings, share: Share, batch: int) -> int:
-    """As many as are in the passes that run, and half as many again that are fetched, decoded or settled meanwhile."""
-    return settings.jobs_at_once or share.passes * batch * 3 // 2
+    """As many jobs as are in the passes that run, and as many again that are fetched, decoded or settled meanwhile."""
+    return settings.jobs_at_once or 2 * share.passes * batch
