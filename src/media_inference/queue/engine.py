@@ -19,10 +19,6 @@ _WAL_IS_SAFE_TOO = ((3, 44, 6), (3, 50, 7))
 
 BUSY_TIMEOUT_MS = 10_000
 
-# More than a connection ever sees. The driver keeps those that were used most: once its hundred places are taken, by
-# migrations for example, all others share the last place, and each of them is compiled anew each time.
-_CACHED_STATEMENTS = 1_000
-
 _READ, _WRITE = "DEFERRED", "IMMEDIATE"
 _MOST_KEPT = 8
 
@@ -104,8 +100,9 @@ def open_engine(url: str) -> sa.Engine:
     if parsed.database in {None, "", ":memory:"}:
         raise CannotStart(f"DATABASE_URL: expected sqlite:///path, got {url!r}: a database in memory can't be shared")
     module = sqlite_module()
-    how = {"timeout": BUSY_TIMEOUT_MS / 1000, "cached_statements": _CACHED_STATEMENTS}
-    pooled = sa.create_engine(parsed, module=module, connect_args=how, pool_size=16, max_overflow=32)
+    pooled = sa.create_engine(
+        parsed, module=module, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, pool_size=16, max_overflow=32
+    )
     journal = "WAL" if wal_is_safe(module.sqlite_version_info) else "TRUNCATE"
 
     @sa.event.listens_for(pooled, "connect")

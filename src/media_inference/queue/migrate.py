@@ -28,6 +28,9 @@ def migrate(engine: sa.Engine, to: str = "head") -> str:
             )
         config.attributes["connection"] = connection
         command.upgrade(config, to)
+    # The driver keeps the statements that were used most: once the migrations' fill its hundred places, all others of
+    # this connection share the last one, and each of them would be compiled anew each time.
+    engine.dispose()
     return newest_revision()
 
 
