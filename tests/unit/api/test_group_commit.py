@@ -118,8 +118,9 @@ def test_sixteen_clients_share_commits_and_each_job_is_on_disk(tmp_path: Path) -
         each.dispose()
 
 
-def test_those_who_were_answered_together_are_waited_for_a_little() -> None:
+def test_those_who_were_answered_together_are_waited_for_a_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """They come back one after the other, as over connections: else the first would have a commit of its own."""
+    monkeypatch.setattr("media_inference.api.group_commit._GATHERING", 0.05)  # time enough on a busy machine
     writes = Writes()
     writes.go_on.set()
     commits = GroupCommit(writes)
